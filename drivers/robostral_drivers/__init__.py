@@ -1,0 +1,1 @@
+"""Vendor drivers and their twins, one folder per vendor."""

@@ -1,0 +1,1 @@
+"""Training: experts, imitation, export, evaluation and the open weights."""

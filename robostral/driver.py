@@ -1,0 +1,107 @@
+"""What a driver is: our side of a plant's wire. A simulated World, a twin and a real arm all look like this."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from importlib.metadata import entry_points
+from typing import Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robostral.errors import UnknownName
+
+GROUP = "robostral.drivers"
+
+
+class PlantStatus(IntEnum):
+    """Answer of `read` and `write`; everything but OK makes the loop stop with this as the reason."""
+
+    OK = 0
+    NO_DATA = 1
+    """Nothing new arrived within the plant's own time-out."""
+    DISCONNECTED = 2
+    PROTECTIVE_STOP = 3
+    EMERGENCY_STOP = 4
+    NOT_RUNNING = 5
+    """Motors off, program stopped, or not in remote control."""
+    REFUSED = 6
+    """The plant did not take the command."""
+
+
+@dataclass(frozen=True)
+class DriverInfo:
+    """What the loop must know before it arms."""
+
+    name: str
+    arm: str
+    joint_names: tuple[str, ...]
+    is_twin: bool
+    """False asks for a bundle signed by a key that the owner trusts."""
+    command_modes: tuple[str, ...]
+    rate_hz: float
+
+
+class DriverState:
+    """Preallocated measurements of one tick; `Driver.read` fills it in place.
+
+    Attributes:
+        q, dq, tau: Measured position [rad], velocity [rad/s], torque [N·m], shape (n,), float64.
+        t_ns: Local monotonic receipt time [ns].
+        plant_time_s: The plant's own clock [s]; compared with itself only.
+    """
+
+    __slots__ = ("dq", "plant_time_s", "q", "t_ns", "tau")
+
+    def __init__(self, n: int) -> None:
+        self.q: NDArray[np.float64] = np.zeros(n)
+        self.dq: NDArray[np.float64] = np.zeros(n)
+        self.tau: NDArray[np.float64] = np.zeros(n)
+        self.t_ns = 0
+        self.plant_time_s = 0.0
+
+
+class Driver(Protocol):
+    """Our side of a plant's wire. Constructed with keyword arguments from the run preset; connects in `connect`."""
+
+    @property
+    def info(self) -> DriverInfo:
+        """Name, joints, rate and whether the plant is a twin; valid after `connect`."""
+        ...
+
+    def connect(self) -> None:
+        """Open the wire and wait for the first measurement.
+
+        Raises:
+            DriverError: Names the address and what to do.
+        """
+        ...
+
+    def read(self, state: DriverState) -> int:
+        """Fill `state` with the newest measurement; return a `PlantStatus`. Never blocks longer than one period."""
+        ...
+
+    def write(self, q_c: NDArray[np.float64]) -> int:
+        """Send one joint position command [rad], shape (n,); return a `PlantStatus`. Called by the loop only."""
+        ...
+
+    def stop(self) -> None:
+        """Ask the plant for its own stop: the last rung of the ladder."""
+        ...
+
+    def close(self) -> None:
+        """Leave the wire cleanly; calling it twice is harmless."""
+        ...
+
+
+def load_driver(name: str, **options: Any) -> Driver:
+    """Build a driver by its registered name.
+
+    Raises:
+        UnknownName: No installed package registers this driver.
+    """
+    points = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in points:
+        raise UnknownName("driver", name, points)
+    factory = cast(Callable[..., Driver], points[name].load())
+    return factory(**options)

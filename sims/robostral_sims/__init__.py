@@ -1,0 +1,1 @@
+"""Simulated cells: scenes, engines, tasks and environments."""
