@@ -57,7 +57,8 @@ def _run(point: EntryPoint, args: list[str]) -> int:
 
 def _print_overview(commands: Mapping[str, EntryPoint]) -> None:
     print(
-        "usage: robostral COMMAND [--help]\n\nTrain small robot policies, ship them as signed bundles, run them behind a guard.\n"
+        "usage: robostral COMMAND [--help]\n\n"
+        "Train small robot policies, ship them as signed bundles, run them behind a guard.\n"
     )
     for name in sorted(commands):
         command: Command = commands[name].load()
