@@ -1,0 +1,1 @@
+"""Pytest plug-in for users' own repositories."""
