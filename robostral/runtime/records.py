@@ -1,0 +1,114 @@
+"""What crosses between the loop and its neighbours, as fixed records of 8-byte words; shapes come from the contract."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Record = NDArray[np.void]
+"""A structured array of shape (); fields are read and written in place."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The numbers that fix every record: joints, observation, chunk length, external signals; rows of the tick ring."""
+
+    n: int
+    obs: int
+    horizon: int
+    external: int
+    ring: int = 4096
+
+
+class Op(IntEnum):
+    """What an operator may ask of the loop."""
+
+    NONE = 0
+    REARM = 1
+    STOP = 2
+    HOME = 3
+    GOAL = 4
+    SPEED = 5
+
+
+class Answer(IntEnum):
+    """How the loop answered the last operator command."""
+
+    DONE = 0
+    WRONG_MODE = 1
+    """The ladder has no such step from where it is."""
+    START_POSE = 2
+    """The guard refused the measured pose as a place to start from; the guard's reason is in the status."""
+    BAD_VALUE = 3
+    PLANT = 4
+    """The plant is not ready; its status is in the status record."""
+
+
+def obs_dtype(sizes: Sizes) -> np.dtype[np.void]:
+    """Observation, loop to transport: what the policy sees, and what its answer will be matched against."""
+    return _dtype(
+        ("session", "u8"), ("seq", "u8"), ("t_obs_ns", "i8"), ("consumed", "i8"), ("budget_us", "i8"),
+        ("obs", "f4", (sizes.obs,)),
+    )  # fmt: skip
+
+
+def chunk_dtype(sizes: Sizes) -> np.dtype[np.void]:
+    """Action chunk, transport to loop; `stages_us` are the server's own times: queue, inference, total."""
+    return _dtype(
+        ("session", "u8"), ("seq", "u8"), ("t_obs_ns", "i8"), ("t_arrival_ns", "i8"), ("status", "i8"),
+        ("digest", "u1", (32,)), ("stages_us", "i8", (3,)), ("chunk", "f4", (sizes.horizon, sizes.n)),
+    )  # fmt: skip
+
+
+def external_dtype(sizes: Sizes) -> np.dtype[np.void]:
+    """External signals with the local receipt time [ns] and the age that their sender states [ns]."""
+    return _dtype(("t_receipt_ns", "i8"), ("age_ns", "i8"), ("value", "f8", (max(sizes.external, 1),)))
+
+
+def operator_dtype(sizes: Sizes) -> np.dtype[np.void]:
+    """One operator command; `serial` is echoed in the status when the loop has handled it."""
+    return _dtype(("serial", "i8"), ("op", "i8"), ("args", "f8", (max(sizes.external, 1),)))
+
+
+def status_dtype(sizes: Sizes) -> np.dtype[np.void]:
+    """What the loop tells everybody, once per policy step and at every change."""
+    n = sizes.n
+    return _dtype(
+        ("t_ns", "i8"), ("tick", "i8"), ("mode", "i8"), ("cause", "i8"), ("plant", "i8"), ("guard", "i8"),
+        ("serial", "i8"), ("answer", "i8"), ("session", "u8"), ("seq", "u8"), ("speed", "f8"),
+        ("goal_set", "i8"), ("goal", "f8", (max(sizes.external, 1),)), ("p_tcp", "f8", (3,)), ("quat_wxyz", "f8", (4,)),
+        ("goal_error_m", "f8"), ("goal_error_rad", "f8"),
+        ("q", "f8", (n,)), ("dq", "f8", (n,)), ("q_c", "f8", (n,)),
+        ("overruns", "i8"), ("dropped_rows", "i8"), ("guard_passed", "i8"), ("guard_rejected", "i8"),
+        ("chunks", "i8"), ("chunks_refused", "i8"), ("stops", "i8"), ("left", "i8"),
+    )  # fmt: skip
+
+
+def tick_dtype(sizes: Sizes) -> np.dtype[np.void]:
+    """One control tick, loop to recorder. Times in ns; `-1` where there is nothing to measure."""
+    n = sizes.n
+    return _dtype(
+        ("t_ns", "i8"), ("tick", "i8"), ("session", "u8"), ("mode", "i8"), ("cause", "i8"), ("plant", "i8"),
+        ("guard", "i8"), ("chunk_verdict", "i8"), ("written", "i8"), ("seq", "u8"), ("rung", "i8"),
+        ("wakeup_ns", "i8"), ("read_ns", "i8"), ("compute_ns", "i8"), ("write_ns", "i8"), ("overrun", "i8"),
+        ("setpoint_age_ns", "i8"), ("latency_ns", "i8"), ("speed", "f8"),
+        ("q", "f8", (n,)), ("dq", "f8", (n,)), ("q_c", "f8", (n,)), ("goal", "f8", (max(sizes.external, 1),)),
+    )  # fmt: skip
+
+
+def _dtype(*fields: tuple[str, str] | tuple[str, str, tuple[int, ...]]) -> np.dtype[np.void]:
+    """Pack fields; the end is padded to whole 8-byte words, which are what the seqlock copies."""
+    packed = np.dtype(list(fields))
+    spare = -packed.itemsize % 8
+    return np.dtype([*fields, ("pad", "u1", (spare,))]) if spare else packed
+
+
+def empty(dtype: np.dtype[np.void]) -> Record:
+    """Return a zeroed record, shape ()."""
+    return np.zeros((), dtype)
+
+
+def words(record: Record) -> NDArray[np.int64]:
+    """View a record, or an array of them, as its 8-byte words, shape (words,) or (rows, words)."""
+    return np.atleast_1d(record).view(np.int64).reshape(*record.shape, -1)
