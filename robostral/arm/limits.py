@@ -1,0 +1,25 @@
+"""Limits of an arm as one array, each figure with the text of its source."""
+
+from dataclasses import dataclass
+
+from robostral.arm.chain import FloatArray
+
+Q_MIN, Q_MAX, DQ, DDQ, DDDQ, TAU, DTAU = range(7)
+"""Rows of `Limits.array`: [rad], [rad], [rad/s], [rad/s²], [rad/s³], [N·m], [N·m/s] (prismatic: m, N)."""
+
+ROW_NAMES = ("q_min", "q_max", "dq", "ddq", "dddq", "tau", "dtau")
+
+
+@dataclass(frozen=True, eq=False)
+class Limits:
+    """What an arm may do.
+
+    Attributes:
+        array: Read-only rows `Q_MIN..DTAU`, shape (7, n).
+        tcp_speed: Greatest speed of the tcp [m/s].
+        sources: Where each row and `tcp_speed` comes from; a figure that no vendor publishes begins with `ours`.
+    """
+
+    array: FloatArray
+    tcp_speed: float
+    sources: dict[str, str]

@@ -1,0 +1,116 @@
+"""Rotations and poses: quat_wxyz, rot6d, rotation vectors, twists.
+
+A rotation is a matrix R (3, 3); `quat_wxyz` a unit quaternion, scalar first; `rot6d` the x axis then the y axis of R;
+a rotation vector its axis times its angle [rad]. A twist is linear part first.
+
+Note:
+    Quaternion from matrix: Shepperd, "Quaternion from rotation matrix" (1978): the largest component first, so that
+    nothing cancels. rot6d: Zhou et al., "On the continuity of rotation representations" (CVPR 2019), columns instead of
+    rows. exp and log of SE(3): Lynch and Park, Modern Robotics (2017), section 3.3.3. Real-time: no allocation.
+"""
+
+import math
+
+from robostral.arm.chain import FloatArray
+from robostral.jit import kernel
+
+
+@kernel
+def quat_from_matrix_kernel(R: FloatArray, quat_wxyz: FloatArray) -> None:
+    """Compute the unit quaternion, shape (4,), with w >= 0, of a rotation, shape (3, 3)."""
+    trace = R[0, 0] + R[1, 1] + R[2, 2]
+    if trace > 0.0:
+        w, x, y, z = 1.0 + trace, R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]
+    elif R[0, 0] >= R[1, 1] and R[0, 0] >= R[2, 2]:
+        w, x = R[2, 1] - R[1, 2], 1.0 + R[0, 0] - R[1, 1] - R[2, 2]
+        y, z = R[0, 1] + R[1, 0], R[0, 2] + R[2, 0]
+    elif R[1, 1] >= R[2, 2]:
+        w, y = R[0, 2] - R[2, 0], 1.0 - R[0, 0] + R[1, 1] - R[2, 2]
+        x, z = R[0, 1] + R[1, 0], R[1, 2] + R[2, 1]
+    else:
+        w, z = R[1, 0] - R[0, 1], 1.0 - R[0, 0] - R[1, 1] + R[2, 2]
+        x, y = R[0, 2] + R[2, 0], R[1, 2] + R[2, 1]
+    scale = math.copysign(1.0, w) / math.sqrt(w * w + x * x + y * y + z * z)
+    quat_wxyz[0], quat_wxyz[1], quat_wxyz[2], quat_wxyz[3] = w * scale, x * scale, y * scale, z * scale
+
+
+@kernel
+def matrix_from_quat_kernel(quat_wxyz: FloatArray, R: FloatArray) -> None:
+    """Compute the rotation, shape (3, 3), of a quaternion, shape (4,), of any length but zero."""
+    w, x, y, z = quat_wxyz[0], quat_wxyz[1], quat_wxyz[2], quat_wxyz[3]
+    s = 2.0 / (w * w + x * x + y * y + z * z)
+    R[0, 0], R[0, 1], R[0, 2] = 1.0 - s * (y * y + z * z), s * (x * y - w * z), s * (x * z + w * y)
+    R[1, 0], R[1, 1], R[1, 2] = s * (x * y + w * z), 1.0 - s * (x * x + z * z), s * (y * z - w * x)
+    R[2, 0], R[2, 1], R[2, 2] = s * (x * z - w * y), s * (y * z + w * x), 1.0 - s * (x * x + y * y)
+
+
+@kernel
+def rot6d_from_matrix_kernel(R: FloatArray, rot6d: FloatArray) -> None:
+    """Flatten the first two columns of a rotation, shape (3, 3), column by column into shape (6,)."""
+    for i in range(3):
+        rot6d[i], rot6d[3 + i] = R[i, 0], R[i, 1]
+
+
+@kernel
+def matrix_from_rot6d_kernel(rot6d: FloatArray, R: FloatArray) -> None:
+    """Compute the rotation, shape (3, 3), whose x axis is along the first three numbers and y axis near the others.
+
+    Note:
+        Gram-Schmidt; the two axes may have any length, but must not be parallel.
+    """
+    x0, x1, x2, y0, y1, y2 = rot6d[0], rot6d[1], rot6d[2], rot6d[3], rot6d[4], rot6d[5]
+    s = 1.0 / math.sqrt(x0 * x0 + x1 * x1 + x2 * x2)
+    x0, x1, x2 = x0 * s, x1 * s, x2 * s
+    along = x0 * y0 + x1 * y1 + x2 * y2
+    y0, y1, y2 = y0 - along * x0, y1 - along * x1, y2 - along * x2
+    s = 1.0 / math.sqrt(y0 * y0 + y1 * y1 + y2 * y2)
+    y0, y1, y2 = y0 * s, y1 * s, y2 * s
+    R[0, 0], R[0, 1], R[0, 2] = x0, y0, x1 * y2 - x2 * y1
+    R[1, 0], R[1, 1], R[1, 2] = x1, y1, x2 * y0 - x0 * y2
+    R[2, 0], R[2, 1], R[2, 2] = x2, y2, x0 * y1 - x1 * y0
+
+
+@kernel
+def rotvec_from_matrix_kernel(R: FloatArray) -> tuple[float, float, float]:
+    """Compute the rotation vector [rad] of a rotation, shape (3, 3), in registers; its length is at most pi."""
+    trace = R[0, 0] + R[1, 1] + R[2, 2]
+    x, y, z = R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]
+    sine2 = math.sqrt(x * x + y * y + z * z)  # 2 sin(angle)
+    if trace > -0.9:
+        angle = math.atan2(sine2, trace - 1.0)
+        scale = angle / sine2 if sine2 > 1e-7 else 0.5 + sine2 * sine2 / 48.0
+        return x * scale, y * scale, z * scale
+    # Near half a turn the antisymmetric part vanishes: take the axis from the symmetric part.
+    half_w, sign = sine2, 1.0
+    if R[0, 0] >= R[1, 1] and R[0, 0] >= R[2, 2]:
+        a, b, c = 1.0 + R[0, 0] - R[1, 1] - R[2, 2], R[0, 1] + R[1, 0], R[0, 2] + R[2, 0]
+        sign = math.copysign(1.0, x)
+    elif R[1, 1] >= R[2, 2]:
+        a, b, c = R[0, 1] + R[1, 0], 1.0 - R[0, 0] + R[1, 1] - R[2, 2], R[1, 2] + R[2, 1]
+        sign = math.copysign(1.0, y)
+    else:
+        a, b, c = R[0, 2] + R[2, 0], R[1, 2] + R[2, 1], 1.0 - R[0, 0] - R[1, 1] + R[2, 2]
+        sign = math.copysign(1.0, z)
+    angle = math.atan2(half_w, trace - 1.0)
+    scale = sign * angle / math.sqrt(a * a + b * b + c * c)
+    return a * scale, b * scale, c * scale
+
+
+@kernel
+def rotvec_kernel(R: FloatArray, out: FloatArray) -> None:
+    """Compute the rotation vector [rad], shape (3,), of a rotation, shape (3, 3): its logarithm."""
+    out[0], out[1], out[2] = rotvec_from_matrix_kernel(R)
+
+
+@kernel
+def matrix_from_rotvec_kernel(rotvec: FloatArray, R: FloatArray) -> None:
+    """Compute the rotation, shape (3, 3), of a rotation vector [rad], shape (3,): its exponential."""
+    x, y, z = rotvec[0], rotvec[1], rotvec[2]
+    angle = math.sqrt(x * x + y * y + z * z)
+    half = 0.5 * angle
+    w = math.cos(half)
+    s = math.sin(half) / angle if angle > 1e-8 else 0.5
+    x, y, z = s * x, s * y, s * z
+    R[0, 0], R[0, 1], R[0, 2] = 1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - w * z), 2.0 * (x * z + w * y)
+    R[1, 0], R[1, 1], R[1, 2] = 2.0 * (x * y + w * z), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - w * x)
+    R[2, 0], R[2, 1], R[2, 2] = 2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y)
