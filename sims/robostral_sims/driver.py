@@ -1,0 +1,126 @@
+"""A World as a driver: the reference plant, in real time for a loop, in lock-step for tests and inside vendor twins."""
+
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robostral.arm import load_arm
+from robostral.driver import DriverInfo, DriverState, PlantStatus
+from robostral.errors import DriverError
+from robostral_sims.engines import World, WorldState, load_engine
+from robostral_sims.scene import ArmMount, Scene, load_scene
+
+_MAX_CATCH_UP_S = 0.1
+"""In real time the plant lives through at most this much in one read; a longer pause of the process is lost time."""
+
+
+class SimDriver:
+    """An arm's plant: it holds the last command and reports q, dq and motor torques as an arm's controller does.
+
+    In lock-step (`realtime=False`) time passes only in `advance`; in real time every `read` first lives through the
+    whole periods that have passed since the last one.
+
+    Args:
+        arm: Arm's name, or the path of a URDF.
+        cell: Cell preset by name or path; its first arm must be `arm`. None is the arm alone.
+        rate_hz: Control rate [Hz].
+        realtime: Whether the plant follows the monotonic clock.
+        engine: Engine's name.
+
+    Raises:
+        UnknownName: No such arm, cell or engine.
+        ConfigError: The cell's file is wrong.
+        DriverError: The cell holds another arm, or the rate is not positive.
+    """
+
+    def __init__(
+        self,
+        arm: str = "ur5e",
+        cell: str | None = None,
+        rate_hz: float = 500.0,
+        realtime: bool = True,
+        engine: str = "pybullet",
+    ) -> None:
+        if not rate_hz > 0.0:
+            raise DriverError(f"rate_hz = {rate_hz} must be positive")
+        model = load_arm(arm)
+        self._scene = load_scene(cell) if cell else Scene(arms=(ArmMount(model=arm),))
+        if self._scene.arms[0].model != arm or len(self._scene.arms) != 1:
+            raise DriverError(f"cell '{cell}' holds {[m.model for m in self._scene.arms]}, not one '{arm}'")
+        self._make = load_engine(engine)
+        self._home, self._realtime = model.home, realtime
+        self._period_ns = round(1e9 / rate_hz)
+        self._info = DriverInfo("sim", model.name, model.chain.joint_names, True, ("joint_position",), rate_hz)
+        self._q_c = np.zeros((1, model.chain.n))
+        self._world: World | None = None
+        self._status, self._ticks, self._lived_ns = PlantStatus.NOT_RUNNING, 0, 0
+
+    @property
+    def info(self) -> DriverInfo:
+        """Name, joints, rate and that the plant is a twin."""
+        return self._info
+
+    @property
+    def q_c(self) -> NDArray[np.float64]:
+        """The command that the servos follow [rad], shape (n,); a copy."""
+        return np.array(self._q_c[0])
+
+    def connect(self, q: NDArray[np.float64] | None = None) -> None:
+        """Build the world, the arm at rest at `q` [rad], shape (n,); by default at its home."""
+        start = np.array(self._home if q is None else q, dtype=np.float64)
+        if self._world is None:
+            self._world = self._make(self._scene, self._period_ns * 1e-9)
+        self._world.reset(WorldState.at_rest(self._scene, start))
+        self._q_c[0], self._ticks, self._lived_ns = start, 0, time.monotonic_ns()
+        self._status = PlantStatus.OK
+
+    def advance(self, periods: int = 1) -> None:
+        """Let the plant live through `periods` control periods, holding the last command.
+
+        Raises:
+            DriverError: Not connected.
+        """
+        if self._world is None:
+            raise DriverError("the simulated plant is not connected; call connect() first")
+        for _ in range(periods):
+            self._world.run(self._q_c)
+        self._ticks += periods
+
+    def read(self, state: DriverState) -> int:
+        """Fill `state` with the newest measurement; return a `PlantStatus`."""
+        if self._world is None:
+            return PlantStatus.DISCONNECTED
+        if self._realtime:
+            self._catch_up()
+        self._world.read(state.q, state.dq, state.tau)
+        state.t_ns = time.monotonic_ns()
+        state.plant_time_s = self._ticks * self._period_ns * 1e-9
+        return self._status
+
+    def write(self, q_c: NDArray[np.float64]) -> int:
+        """Command joint positions [rad], shape (n,), from the next period on; return a `PlantStatus`."""
+        if self._world is None:
+            return PlantStatus.DISCONNECTED
+        if self._status != PlantStatus.OK:
+            return self._status
+        if q_c.shape != self._q_c[0].shape or not np.isfinite(q_c).all():
+            return PlantStatus.REFUSED
+        self._q_c[0] = q_c
+        return PlantStatus.OK
+
+    def stop(self) -> None:
+        """Make the plant hold where it was last commanded and take no command until it is connected again."""
+        if self._world is not None:
+            self._status = PlantStatus.NOT_RUNNING
+
+    def close(self) -> None:
+        """Release the world; calling it twice is harmless."""
+        if self._world is not None:
+            self._world.close()
+            self._world = None
+
+    def _catch_up(self) -> None:
+        passed = (time.monotonic_ns() - self._lived_ns) // self._period_ns
+        self._lived_ns += passed * self._period_ns
+        self.advance(min(passed, int(_MAX_CATCH_UP_S * 1e9) // self._period_ns))

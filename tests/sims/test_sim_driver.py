@@ -1,0 +1,77 @@
+"""The simulated plant answers like any other driver, in lock-step and in real time."""
+
+import numpy as np
+import pytest
+from robostral_sims.driver import SimDriver
+
+from robostral.arm import load_arm
+from robostral.driver import DriverState, PlantStatus, load_driver
+from robostral.errors import DriverError, UnknownName
+
+
+@pytest.fixture
+def driver():
+    driver = load_driver("sim", arm="ur5e", realtime=False)
+    yield driver
+    driver.close()
+
+
+def test_it_says_what_it_is(driver):
+    assert driver.info.is_twin
+    assert driver.info.command_modes == ("joint_position",)
+    assert driver.info.joint_names == load_arm("ur5e").chain.joint_names
+
+
+def test_time_passes_only_in_advance_and_the_plant_follows(driver):
+    driver.connect()
+    state, home = DriverState(6), load_arm("ur5e").home
+    assert driver.read(state) == PlantStatus.OK
+    np.testing.assert_array_equal(state.q, home)
+    q_c = home.copy()
+    for tick in range(500):
+        q_c += 0.001 * np.sin(np.pi * tick / 500)
+        assert driver.write(q_c) == PlantStatus.OK
+        driver.advance()
+    driver.advance(100)
+    assert driver.read(state) == PlantStatus.OK
+    assert state.plant_time_s == pytest.approx(1.2)
+    np.testing.assert_allclose(state.q, q_c, atol=1e-4)
+    np.testing.assert_allclose(state.dq, 0.0, atol=1e-6)
+    assert abs(state.tau[1]) > 5.0, "the shoulder carries the arm"
+
+
+def test_in_real_time_a_read_lives_through_what_has_passed():
+    driver = SimDriver(realtime=True, rate_hz=500.0)
+    driver.connect()
+    state, seen = DriverState(6), set()
+    while len(seen) < 20:
+        assert driver.read(state) == PlantStatus.OK
+        seen.add(round(state.plant_time_s * 500))
+    assert sorted(seen) == sorted(set(range(min(seen), max(seen) + 1)) & seen)
+    driver.close()
+
+
+def test_what_it_cannot_take_it_refuses(driver):
+    state, home = DriverState(6), load_arm("ur5e").home
+    assert driver.read(state) == PlantStatus.DISCONNECTED
+    assert driver.write(home) == PlantStatus.DISCONNECTED
+    with pytest.raises(DriverError, match="connect"):
+        driver.advance()
+    driver.connect()
+    assert driver.write(np.full(6, np.nan)) == PlantStatus.REFUSED
+    assert driver.write(np.zeros(7)) == PlantStatus.REFUSED
+    driver.stop()
+    assert driver.write(home) == driver.read(state) == PlantStatus.NOT_RUNNING
+    driver.connect()
+    assert driver.write(home) == PlantStatus.OK
+    driver.close()
+    driver.close()
+
+
+def test_wrong_options_are_named():
+    with pytest.raises(UnknownName, match="ur5e"):
+        SimDriver(arm="ur5")
+    with pytest.raises(UnknownName, match="pybullet"):
+        SimDriver(engine="pybulet")
+    with pytest.raises(DriverError, match="rate_hz"):
+        SimDriver(rate_hz=0.0)
