@@ -158,8 +158,17 @@ class Mailbox:
             slots[name] = Slot(shared[start : start + 1 + dtype.itemsize // 8], dtype)
             start += _slot_words(dtype)
         self.obs, self.chunk, self.external = slots["obs"], slots["chunk"], slots["external"]
-        self.operator, self.status = slots["operator"], slots["status"]
+        self.operator, self.status, self.link = slots["operator"], slots["status"], slots["link"]
         self.ticks = Ring(shared[start:], records.tick_dtype(sizes), sizes.ring)
+
+
+def warm_up() -> None:
+    """Compile the kernels, or load them from their cache, before anybody waits for them."""
+    mailbox = Mailbox(Sizes(n=1, obs=1, horizon=1, external=0, ring=1))
+    mailbox.obs.publish(records.empty(mailbox.obs.dtype))
+    mailbox.obs.take()
+    mailbox.ticks.push(records.empty(mailbox.ticks.dtype))
+    mailbox.ticks.drain()
 
 
 def memory_bytes(sizes: Sizes) -> int:
@@ -174,6 +183,7 @@ def _slots(sizes: Sizes) -> dict[str, np.dtype[np.void]]:
         "external": records.external_dtype(sizes),
         "operator": records.operator_dtype(sizes),
         "status": records.status_dtype(sizes),
+        "link": records.link_dtype(sizes),
     }
 
 

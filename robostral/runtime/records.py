@@ -85,6 +85,14 @@ def status_dtype(sizes: Sizes) -> np.dtype[np.void]:
     )  # fmt: skip
 
 
+def link_dtype(sizes: Sizes) -> np.dtype[np.void]:
+    """What the transport tells about its server; `note` is one line of UTF-8, for people."""
+    return _dtype(
+        ("t_ns", "i8"), ("connected", "i8"), ("dials", "i8"), ("sent", "i8"), ("replies", "i8"), ("late", "i8"),
+        ("note", "S240"),
+    )  # fmt: skip
+
+
 def tick_dtype(sizes: Sizes) -> np.dtype[np.void]:
     """One control tick, loop to recorder. Times in ns; `-1` where there is nothing to measure."""
     n = sizes.n

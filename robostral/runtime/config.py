@@ -1,0 +1,66 @@
+"""What a run is made of: the preset under `configs/run/`, and the same text on the command line."""
+
+from pathlib import Path
+
+import msgspec
+
+
+class DriverConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A driver by its registered name, and the keyword arguments it is built with."""
+
+    name: str
+    options: dict[str, str | int | float | bool] = {}
+
+
+class Box(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the tcp may be: two corners [m] in `base`."""
+
+    low: tuple[float, float, float]
+    high: tuple[float, float, float]
+
+
+class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One cell at run time.
+
+    Attributes:
+        arm: Arm by name; the driver must name the same.
+        driver: Our side of the plant's wire.
+        bundle: Policy by name or path; the server must serve the very same manifest.
+        server: Endpoint of the policy server.
+        keys: Folder with our key pair and the server's public key.
+        trust: Folder with the public keys of those who may sign bundles; None takes the default.
+        home: Joint position of `home` [rad]; None takes the arm's own.
+        workspace: Where the tcp may be; None sets no bound.
+        max_chunk_age_s: The site's own cap on the age of a chunk [s]; the contract's `chunk_valid_s` holds anyway.
+        speed: Speed override at the start, (0, 1].
+        core: Processor of the loop; None takes the last one.
+        runs: Folder that run folders are made in.
+        name: What the robot is called towards the server, and in the name of the run folder.
+    """
+
+    arm: str
+    driver: DriverConfig
+    bundle: str
+    server: str
+    keys: str
+    trust: str | None = None
+    home: tuple[float, ...] | None = None
+    workspace: Box | None = None
+    max_chunk_age_s: float = 1.0
+    speed: float = 1.0
+    core: int | None = None
+    runs: str = "runs"
+    name: str = "robot"
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.speed <= 1.0:
+            raise ValueError(f"speed = {self.speed:g} is outside (0, 1]")
+        if not self.max_chunk_age_s > 0.0:
+            raise ValueError(f"max_chunk_age_s = {self.max_chunk_age_s:g} is not above 0")
+        if self.workspace and not all(lo < hi for lo, hi in zip(self.workspace.low, self.workspace.high, strict=True)):
+            raise ValueError("workspace: every number of low must be below that of high")
+
+    @property
+    def runs_folder(self) -> Path:
+        """Folder that run folders are made in."""
+        return Path(self.runs).expanduser()

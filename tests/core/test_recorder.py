@@ -1,0 +1,180 @@
+"""Laws of the log: every bit comes back, and it opens wherever it was cut."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from mcap.reader import make_reader
+
+from robostral.errors import ConfigError
+from robostral.process import Child
+from robostral.runtime import records, runlog
+from robostral.runtime.child import Settings
+from robostral.runtime.config import DriverConfig, RunConfig
+from robostral.runtime.ladder import Cause, Mode
+from robostral.runtime.mailbox import Mailbox, memory_bytes
+from robostral.runtime.realtime import Bell, shared_memory
+from robostral.runtime.recorder import LogWriter
+from robostral.runtime.records import Sizes
+
+SIZES = Sizes(n=6, obs=27, horizon=3, external=7, ring=1024)
+CONFIG = RunConfig("ur5e", DriverConfig("sim"), "b", "tcp://127.0.0.9:1", "keys")
+
+
+def rows(count: int, seed: int = 0) -> np.ndarray:
+    """Ticks with every bit of the mantissa in use, two sessions, and a stop in the middle."""
+    rng = np.random.default_rng(seed)
+    out = np.zeros(count, records.tick_dtype(SIZES))
+    for name in ("q", "dq", "q_c"):
+        out[name] = rng.normal(size=(count, SIZES.n))
+    out["tick"] = np.arange(count)
+    out["t_ns"] = 10_000_000_000 + 2_000_000 * np.arange(count)
+    out["mode"], out["cause"], out["written"] = Mode.RUN, Cause.GOAL, 1
+    out["session"] = 2**62 + (np.arange(count) >= count // 2)
+    out["mode"][count // 3 : count // 2] = Mode.BRAKE
+    out["cause"][count // 3 : count // 2] = Cause.CHUNK_STALE
+    return out
+
+
+def write(path: Path, count: int = 300, per_chunk: int = 25) -> np.ndarray:
+    log, ticks = LogWriter(path, records.tick_dtype(SIZES), msgspec.to_builtins(CONFIG)), rows(count)
+    for start in range(0, count, per_chunk):
+        log.ticks(ticks[start : start + per_chunk])
+        log.flush(sync=False)
+    log.close()
+    return ticks
+
+
+def test_every_bit_of_a_tick_comes_back_in_order(tmp_path: Path) -> None:
+    ticks = write(tmp_path / "log.mcap")
+    log = runlog.read(tmp_path / "log.mcap")
+    assert log.whole
+    for name in ("t_ns", "tick", "session", "mode", "q", "dq", "q_c"):
+        np.testing.assert_array_equal(log.ticks[name], ticks[name], strict=False)
+    assert [len(part) for part in log.written()] == [150, 150]
+    np.testing.assert_array_equal(np.concatenate(log.written()), ticks["q_c"])
+    texts = [event.text for event in log.events if event.kind == "ladder"]
+    assert texts == [
+        "RUN because GOAL",
+        "BRAKE because CHUNK_STALE",
+        "RUN because GOAL",
+    ]
+    assert log.config["arm"] == "ur5e"
+
+
+def test_another_reader_opens_it_and_finds_schemas(tmp_path: Path) -> None:
+    write(tmp_path / "log.mcap", 50)
+    with (tmp_path / "log.mcap").open("rb") as file:
+        found = [(schema, channel.topic) for schema, channel, _ in make_reader(file).iter_messages(topics=["/tick"])]
+    assert len(found) == 50
+    schema = found[0][0]
+    assert schema is not None
+    assert schema.encoding == "jsonschema"
+    assert msgspec.json.decode(schema.data)["properties"]["q"] == {"type": "array", "items": {"type": "number"}}
+
+
+def test_a_log_cut_anywhere_opens_with_every_whole_chunk(tmp_path: Path) -> None:
+    ticks = write(tmp_path / "log.mcap", 100)
+    raw = (tmp_path / "log.mcap").read_bytes()
+    cut, last = tmp_path / "cut.mcap", 0
+    rng = np.random.default_rng(3)
+    for size in [*range(40), *sorted(rng.integers(40, len(raw), 200).tolist()), len(raw) - 1]:
+        cut.write_bytes(raw[:size])
+        log = runlog.read(cut)
+        count = len(log.ticks["tick"]) if log.ticks else 0
+        assert not log.whole
+        assert count >= last
+        assert count % 25 == 0
+        if count:
+            np.testing.assert_array_equal(log.ticks["q_c"], ticks["q_c"][:count])
+        last = count
+    assert last == 100
+
+
+def test_a_flipped_bit_costs_its_chunk_and_never_lies(tmp_path: Path) -> None:
+    ticks = write(tmp_path / "log.mcap", 100)
+    raw = bytearray((tmp_path / "log.mcap").read_bytes())
+    rng = np.random.default_rng(4)
+    for at in rng.integers(8, len(raw) // 2, 60):
+        bad = bytearray(raw)
+        bad[at] ^= 1 << int(rng.integers(8))
+        (tmp_path / "bad.mcap").write_bytes(bad)
+        log = runlog.read(tmp_path / "bad.mcap")
+        if log.ticks:
+            np.testing.assert_array_equal(log.ticks["q_c"], ticks["q_c"][: len(log.ticks["q_c"])])
+
+
+def test_not_a_number_in_a_measurement_is_kept(tmp_path: Path) -> None:
+    log, ticks = LogWriter(tmp_path / "log.mcap", records.tick_dtype(SIZES), {}), rows(3)
+    ticks["q"][1, 2] = np.nan
+    log.ticks(ticks)
+    log.close()
+    np.testing.assert_array_equal(runlog.read(tmp_path / "log.mcap").ticks["q"], ticks["q"])
+
+
+def test_no_log_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no log at"):
+        runlog.read(tmp_path / "none.mcap")
+
+
+@pytest.fixture
+def shared() -> Iterator[tuple[int, Bell]]:
+    fd, bell = shared_memory(memory_bytes(SIZES)), Bell.make()
+    yield fd, bell
+    os.close(fd)
+    bell.close()
+
+
+def start(folder: Path, fd: int, bell: Bell) -> Child:
+    settings = Settings("recorder", str(folder), CONFIG, SIZES, fd, (bell.read_fd, bell.write_fd))
+    return Child(
+        "recorder",
+        [msgspec.json.encode(settings).decode()],
+        folder / "recorder.log",
+        module="robostral.runtime.child",
+        pass_fds=(fd, *{bell.read_fd, bell.write_fd}),
+    )
+
+
+def feed(mailbox: Mailbox, seconds: float) -> int:
+    """Push ticks at 500 Hz of wall clock, as a loop does."""
+    row = rows(1)
+    begun = time.monotonic()
+    pushed = 0
+    while time.monotonic() - begun < seconds:
+        row["tick"], row["t_ns"] = pushed, time.monotonic_ns()
+        mailbox.ticks.push(row[0])
+        pushed += 1
+        while time.monotonic() - begun < pushed * 0.002:
+            time.sleep(0.001)
+    return pushed
+
+
+def test_a_killed_recorder_loses_at_most_100_ms(tmp_path: Path, shared: tuple[int, Bell]) -> None:
+    mailbox = Mailbox(SIZES, shared[0])
+    feed(mailbox, 0.01)  # compile before the clock counts
+    with start(tmp_path, *shared) as child:
+        pushed = feed(mailbox, 0.8)
+        os.kill(child.pid, signal.SIGKILL)
+    log = runlog.read(tmp_path / "log.mcap")
+    assert not log.whole
+    assert pushed - 1 - log.ticks["tick"][-1] <= 50
+
+
+def test_a_recorder_asked_to_leave_waits_for_the_loop_to_leave(tmp_path: Path, shared: tuple[int, Bell]) -> None:
+    mailbox = Mailbox(SIZES, shared[0])
+    status = records.empty(mailbox.status.dtype)
+    with start(tmp_path, *shared) as child:
+        os.kill(child.pid, signal.SIGTERM)
+        pushed = feed(mailbox, 0.4)
+        status["left"] = 1
+        mailbox.status.publish(status)
+        child.stop()
+    log = runlog.read(tmp_path / "log.mcap")
+    assert log.whole
+    assert len(log.ticks["tick"]) == pushed
