@@ -214,9 +214,7 @@ def check_same(ours: Sealed, theirs: Sealed, our_name: str, their_name: str) -> 
     """
     if ours.identity != theirs.identity:
         fields = diff(ours.contract, theirs.contract)
-        raise ContractMismatch(
-            our_name, their_name, fields or ["stored bytes only: copy a sealed contract, do not re-seal"]
-        )
+        raise ContractMismatch(our_name, their_name, fields or ["stored bytes only: copy them, do not re-seal"])
 
 
 def diff(a: Contract, b: Contract) -> list[str]:

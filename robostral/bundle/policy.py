@@ -1,0 +1,74 @@
+"""Run a bundle's model with ONNX Runtime, in this process."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robostral.bundle.read import Bundle
+from robostral.contract import Sealed
+from robostral.errors import BundleRefused, ContractMismatch
+from robostral.extras import require
+
+
+class OnnxPolicy:
+    """A `robostral.policy.Policy` over ONNX Runtime on one CPU thread.
+
+    Args:
+        bundle: A verified bundle.
+
+    Raises:
+        MissingExtra: onnxruntime is not installed.
+        BundleRefused: onnxruntime does not take the model, or sees other inputs and outputs than we do.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._sealed = bundle.sealed
+        self._max_rows = bundle.requirements.max_batch
+        self._session: Any = _open(bundle.model_bytes)
+        horizon, n = bundle.sealed.contract.chunk_shape
+        self._obs_size = bundle.sealed.contract.obs_size
+        found = [_io(value) for value in (*self._session.get_inputs(), *self._session.get_outputs())]
+        wanted = [("obs", "tensor(float)", [self._obs_size]), ("chunk", "tensor(float)", [horizon, n])]
+        if found != wanted:
+            raise BundleRefused(f"model.onnx: onnxruntime sees {found}, the contract says {wanted}")
+
+    @property
+    def sealed(self) -> Sealed:
+        """The contract that this policy was trained for, with its identity."""
+        return self._sealed
+
+    def infer(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map observations, shape (rows, obs_size), to chunks, shape (rows, horizon, n), units of the contract.
+
+        Raises:
+            ContractMismatch: `obs` has another type or shape, or more rows than the bundle's max_batch.
+        """
+        if obs.dtype != np.float32 or obs.ndim != 2 or obs.shape[1] != self._obs_size:
+            raise ContractMismatch(
+                "the observation", "the bundle", [f"{obs.dtype} {obs.shape} != float32 (rows, {self._obs_size})"]
+            )
+        if not 1 <= len(obs) <= self._max_rows:
+            raise ContractMismatch("the observation", "the bundle", [f"{len(obs)} rows outside [1, {self._max_rows}]"])
+        chunk: NDArray[np.float32] = self._session.run(["chunk"], {"obs": obs})[0]
+        return chunk
+
+    def close(self) -> None:
+        """Release the session; calling it twice is harmless."""
+        self._session = None
+
+
+def _open(model: bytes) -> Any:
+    ort = require("onnxruntime", "serve")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no base class of their own
+        raise BundleRefused(f"model.onnx: onnxruntime refuses it: {str(error).splitlines()[0]}") from error
+
+
+def _io(value: Any) -> tuple[str, str, list[int]]:
+    return value.name, value.type, list(value.shape[1:])
