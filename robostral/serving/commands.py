@@ -1,0 +1,100 @@
+"""`robostral serve` and `robostral keys`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+DEFAULT_BIND = "tcp://127.0.0.1:7400"
+
+
+def serve(
+    bundles: list[str],
+    /,
+    *,
+    keys: Path = Path("keys"),
+    bind: str = DEFAULT_BIND,
+    plant: Literal["twin", "real"] = "twin",
+    trust: Path | None = None,
+) -> None:
+    """Serve policy bundles to robots over encrypted ZeroMQ; prints `ready ADDRESS` once it does.
+
+    Args:
+        bundles: Names or paths of bundles.
+        keys: Folder with the server's keys and the allow-list, made by `robostral keys new`.
+        bind: Address to listen on: tcp://address:port (port 0 takes a free one) or ipc://path.
+        plant: A real plant takes only bundles signed by a trusted key.
+        trust: Folder of trusted public keys; the user's own if left out.
+    """
+    import gc
+    import logging
+    import signal
+    import sys
+
+    from robostral.bundle import load
+    from robostral.errors import ConfigError
+    from robostral.serving.hosted import Hosted
+    from robostral.serving.keys import KeyStore
+    from robostral.serving.server import PolicyServer
+
+    if not bundles:
+        raise ConfigError("name at least one bundle to serve")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    hosted = [Hosted.from_bundle(load(bundle, plant=plant, trusted_keys=trust)) for bundle in bundles]
+    server = PolicyServer(hosted, bind, KeyStore(keys))
+    signal.signal(signal.SIGTERM, lambda *_: server.stop())
+
+    def announce(endpoint: str) -> None:
+        # What start-up has made lives as long as the server: the collector need never walk it again.
+        gc.collect()
+        gc.freeze()
+        print(f"ready {endpoint}", flush=True)
+
+    try:
+        server.run(announce)
+    finally:
+        counts = ", ".join(f"{count} {name}" for name, count in sorted(server.counts.items()))
+        print(f"stopped: {counts or 'nobody called'}", file=sys.stderr)
+
+
+def new(folder: Path, /, *, client: str = "client", role: Literal["observe", "act", "admin"] = "act") -> None:
+    """Make a client key pair and allow it; the first call in a folder makes the server's pair too."""
+    from robostral.serving.keys import KeyStore
+
+    grant = KeyStore(folder).create(client, role)
+    print(f"{grant.name} may {grant.role}; a client needs {folder / 'server.pub'} and {folder / grant.name}.key")
+
+
+def allow(
+    folder: Path,
+    name: str,
+    key: str,
+    /,
+    *,
+    role: Literal["observe", "act", "admin"] = "act",
+    robots: tuple[str, ...] = ("*",),
+) -> None:
+    """Allow a public key (its text, or a .pub file) that was made elsewhere."""
+    from robostral.serving.keys import KeyStore
+
+    path = Path(key)
+    text = path.read_bytes() if path.suffix == ".pub" and path.is_file() else key.encode()
+    grant = KeyStore(folder).allow(name, text.strip(), role, robots)
+    print(f"{grant.name} may {grant.role} for {', '.join(grant.robots)}")
+
+
+def revoke(folder: Path, name: str, /) -> None:
+    """Take a client off the allow-list; running servers end its sessions within a second."""
+    from robostral.serving.keys import KeyStore
+
+    print(f"revoked {KeyStore(folder).revoke(name).name}")
+
+
+def list_keys(folder: Path, /) -> None:
+    """Print the allow-list."""
+    from robostral.serving.keys import KeyStore
+
+    for grant in KeyStore(folder).grants():
+        print(f"{grant.name:16} {grant.role:8} {','.join(grant.robots):16} {grant.key}")
+
+
+KEYS: dict[str, Callable[..., Any]] = {"new": new, "allow": allow, "revoke": revoke, "list": list_keys}

@@ -1,0 +1,100 @@
+"""A policy with what a server needs to answer for it: frames, its cost per batch, the robots that wait for it."""
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robostral.errors import BundleRefused
+from robostral.policy import Policy
+from robostral.serving.sessions import Session
+from robostral.serving.wire import Layout, ReplyFrame, Request
+
+if TYPE_CHECKING:
+    from robostral.bundle import Bundle
+
+WARM_UP_RUNS = 3
+
+
+class Hosted:
+    """A policy under the name and digest of its bundle.
+
+    Args:
+        policy: Local policy; its contract decides every size.
+        name: Name with version, as clients ask for it.
+        digest: SHA-256 of the bundle's manifest, 32 bytes.
+        max_batch: Most rows that the policy takes at once.
+
+    Attributes:
+        reply: Frame that every reply is built in.
+        waiting: Sessions with a pending request, oldest first.
+    """
+
+    def __init__(self, policy: Policy, name: str, digest: bytes, max_batch: int = 64) -> None:
+        self.policy, self.name, self.digest, self.max_batch = policy, name, digest, max_batch
+        self.sealed = policy.sealed
+        self.layout = Layout.of(policy.sealed)
+        self.reply = ReplyFrame(self.layout, max_batch, digest)
+        self.waiting: deque[Session] = deque()
+        self._batch = np.zeros((max_batch, self.layout.obs_size), np.float32)
+        self._cost_ns = [0] * (max_batch + 1)
+
+    @classmethod
+    def from_bundle(cls, bundle: "Bundle") -> "Hosted":
+        """Open a verified bundle with onnxruntime.
+
+        Raises:
+            MissingExtra: onnxruntime is not installed.
+            BundleRefused: onnxruntime does not take the model.
+        """
+        from robostral.bundle import OnnxPolicy
+
+        return cls(OnnxPolicy(bundle), bundle.manifest.label, bundle.digest, bundle.requirements.max_batch)
+
+    def warm_up(self) -> None:
+        """Run every batch size; after the first run, the quickest of a few is what it is expected to cost.
+
+        Raises:
+            BundleRefused: A chunk has not the contract's shape, or holds a number that is not finite.
+        """
+        for rows in range(1, self.max_batch + 1):
+            want = (rows, self.layout.horizon, self.layout.n)
+            chunk = self.policy.infer(self._batch[:rows])
+            if chunk.shape != want or not np.isfinite(chunk).all():
+                raise BundleRefused(f"'{self.name}' answers zeros with {chunk.shape}, not with finite numbers {want}")
+            self._cost_ns[rows] = min(self._time(rows) for _ in range(WARM_UP_RUNS))
+
+    def take(self) -> list[tuple[Session, Request]]:
+        """Take the waiting requests that fit into one batch, in order of arrival."""
+        taken: list[tuple[Session, Request]] = []
+        rows = 0
+        while self.waiting:
+            session = self.waiting[0]
+            request = session.pending
+            if request is not None:
+                rows += request.rows
+                if rows > self.max_batch:
+                    break
+                taken.append((session, request))
+                session.pending = None
+            self.waiting.popleft()
+        return taken
+
+    def cost_ns(self, rows: int) -> int:
+        """Return the time [ns] that a batch of `rows` is expected to take."""
+        return self._cost_ns[rows]
+
+    def infer(self, batch: list[tuple[Session, Request]]) -> NDArray[np.float32]:
+        """Run one batch; return the chunks of all rows in order, shape (rows, horizon, n)."""
+        row = 0
+        for _, request in batch:
+            self._batch[row : row + request.rows] = request.obs
+            row += request.rows
+        return self.policy.infer(self._batch[:row])
+
+    def _time(self, rows: int) -> int:
+        start = time.monotonic_ns()
+        self.policy.infer(self._batch[:rows])
+        return time.monotonic_ns() - start

@@ -1,0 +1,257 @@
+"""The policy server: one process, one loop, many robots and bundles; a request is answered in its budget or `late`."""
+
+import logging
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import zmq
+
+from robostral.errors import ServingError
+from robostral.serving.canary import prove
+from robostral.serving.hosted import Hosted
+from robostral.serving.keys import KeyStore, Roster
+from robostral.serving.sessions import Session, Sessions
+from robostral.serving.wire import (
+    HEARTBEAT_MS,
+    SILENCE_MS,
+    Drop,
+    Refused,
+    Request,
+    Status,
+    encode,
+    is_json,
+    read_request,
+)
+from robostral.serving.zap import DOMAIN, Authenticator
+
+log = logging.getLogger("robostral.serving")
+
+POLL_MS = 100
+ROSTER_NS = 250_000_000
+"""How often the allow-list's file is looked at [ns]."""
+MAX_DRAIN = 1024
+"""Most messages taken in before the policies run, so that a flood delays nobody for long."""
+MIN_MESSAGE = 1 << 16
+
+
+class PolicyServer:
+    """Serve policies to robots whose keys are allowed. Binds at once; `run` proves the door, then answers.
+
+    Args:
+        hosted: Policies to serve, at least one.
+        bind: `tcp://address:port` (port 0 takes a free one) or `ipc://path`.
+        keys: Folder with the server's pair and the allow-list.
+
+    Attributes:
+        endpoint: Where the server listens.
+        public_key: Its CURVE key in Z85.
+        counts: Answers by status, dropped messages by reason, connections refused by key.
+
+    Raises:
+        ServingError: The address is in use or malformed, or a key is missing.
+    """
+
+    def __init__(self, hosted: Sequence[Hosted], bind: str, keys: KeyStore) -> None:
+        self.hosted = tuple(hosted)
+        self.counts: Counter[str] = Counter()
+        self.public_key, secret = keys.server()
+        self.roster = Roster(keys)
+        self.sessions = Sessions(self.hosted, self.roster)
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._auth = Authenticator(self._context, self.roster)
+        self._router = self._context.socket(zmq.ROUTER)
+        self._configure(secret)
+        self.endpoint = self._bind(bind)
+        self._poller = zmq.Poller()
+        self._poller.register(self._router, zmq.POLLIN)
+        self._poller.register(self._auth.socket, zmq.POLLIN)
+        self._roster_due_ns = 0
+        self._stopping = threading.Event()
+
+    def run(self, on_ready: Callable[[str], None] | None = None) -> None:
+        """Warm up, prove that a stranger is refused, call `on_ready` with the endpoint, answer until `stop`.
+
+        Raises:
+            ServingError: The proof failed.
+            BundleRefused: A policy does not keep its own contract.
+        """
+        try:
+            for hosted in self.hosted:
+                hosted.warm_up()
+            prove(self)
+            if on_ready is not None:
+                on_ready(self.endpoint)
+            while not self._stopping.is_set():
+                self.turn(POLL_MS)
+        finally:
+            self.close()
+
+    def stop(self) -> None:
+        """End `run` within 0.1 s; safe from a signal handler and from another thread."""
+        self._stopping.set()
+
+    def close(self) -> None:
+        """Release sockets and policies; calling it twice is harmless."""
+        self._context.destroy(linger=0)
+        for hosted in self.hosted:
+            hosted.policy.close()
+
+    @contextmanager
+    def in_thread(self) -> Iterator[str]:
+        """Run in a thread of this process while the context lasts; gives the endpoint. For tests and notebooks."""
+        ready, failed = threading.Event(), list[Exception]()
+
+        def body() -> None:
+            try:
+                self.run(lambda _: ready.set())
+            except Exception as error:  # raised again where the caller sees it
+                failed.append(error)
+            ready.set()
+
+        thread = threading.Thread(target=body, name="policy-server", daemon=True)
+        thread.start()
+        try:
+            ready.wait()
+            if not failed:
+                yield self.endpoint
+        finally:
+            self.stop()
+            thread.join()
+        if failed:
+            raise failed[0]
+
+    def turn(self, timeout_ms: int) -> None:
+        """Wait for events, take in what is there, answer it."""
+        events = dict(self._poller.poll(timeout_ms))
+        if self._auth.socket in events:
+            self._auth.answer()
+            self.counts["refused_keys"] = self._auth.refused
+        if self._router in events:
+            self._drain()
+            for hosted in self.hosted:
+                while hosted.waiting:
+                    self._answer(hosted)
+        if time.monotonic_ns() > self._roster_due_ns:
+            self._roster_due_ns = time.monotonic_ns() + ROSTER_NS
+            if self.roster.refresh():
+                self.sessions.end_revoked()
+
+    def _configure(self, secret: bytes) -> None:
+        router = self._router
+        router.curve_server, router.curve_secretkey = True, secret
+        router.zap_domain = DOMAIN.encode()
+        router.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
+        router.router_mandatory, router.linger, router.sndhwm, router.rcvhwm = 1, 0, 2, 2
+        router.handshake_ivl, router.heartbeat_ivl, router.heartbeat_timeout = 1000, HEARTBEAT_MS, SILENCE_MS
+        router.maxmsgsize = max(MIN_MESSAGE, *(h.layout.request_size(h.max_batch) for h in self.hosted))
+
+    def _bind(self, bind: str) -> str:
+        try:
+            if not bind.startswith(("tcp://", "ipc://")):
+                raise ServingError(f"cannot bind '{bind}'; choose tcp://address:port or ipc://path")
+            self._router.bind(bind)
+        except zmq.ZMQError as error:
+            self._context.destroy(linger=0)
+            if error.errno == zmq.EADDRINUSE:
+                raise ServingError(f"'{bind}' is in use; stop the other server or choose another port") from None
+            raise ServingError(f"cannot bind '{bind}': {error.strerror}") from None
+        return self._router.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    def _drain(self) -> None:
+        """Take in what has arrived; the newest request of a robot replaces an older one that still waits."""
+        for _ in range(MAX_DRAIN):
+            try:
+                route = self._router.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            frame = self._router.recv(copy=False)
+            if frame.more:
+                while self._router.get(zmq.RCVMORE):
+                    self._router.recv()
+                self.counts[Drop.PARTS] += 1
+            elif (drop := self._take_in(route, frame)) is not None:
+                self.counts[drop] += 1
+
+    def _take_in(self, route: bytes, frame: zmq.Frame) -> Drop | None:
+        user = str(frame.get("User-Id"))
+        if is_json(frame.buffer):
+            return self._greet(route, user, frame.bytes)
+        session = self.sessions.find(route, user)
+        if session is None:
+            return self._turn_away(route, user)
+        if not session.may_act:
+            return Drop.ROLE
+        request = read_request(frame.buffer, session.hosted.layout, session.token, session.hosted.max_batch)
+        if isinstance(request, Drop):
+            return request
+        if (request.session, request.seq) <= session.last:
+            return Drop.ORDER
+        session.last, session.received_ns = (request.session, request.seq), time.monotonic_ns()
+        older, session.pending = session.pending, request
+        if older is not None:
+            return Drop.SUPERSEDED
+        session.hosted.waiting.append(session)
+        return None
+
+    def _greet(self, route: bytes, user: str, message: bytes) -> Drop | None:
+        answer = self.sessions.greet(route, user, message)
+        if isinstance(answer, Drop):
+            return answer
+        self._send(route, encode(answer))
+        return Drop.HELLO if isinstance(answer, Refused) else None
+
+    def _turn_away(self, route: bytes, user: str) -> Drop:
+        """Tell a robot whose session is over that it must dial again; tell a revoked key nothing."""
+        if self.roster.grant(user) is None:
+            return Drop.REVOKED
+        self._send(route, encode(Refused("session")))
+        return Drop.SESSION
+
+    def _answer(self, hosted: Hosted) -> None:
+        """Run one batch; what cannot be answered in its budget, or is no number, is answered before it."""
+        start_ns = time.monotonic_ns()
+        taken = hosted.take()
+        done_ns = start_ns + hosted.cost_ns(sum(request.rows for _, request in taken))
+        batch: list[tuple[Session, Request]] = []
+        for session, request in taken:
+            if done_ns - session.received_ns > 1000 * request.budget_us:
+                self._reply(session, request, Status.LATE, start_ns)
+            elif not math.isfinite(np.add.reduce(request.obs, None)):
+                self._reply(session, request, Status.BAD_OBS, start_ns)
+            else:
+                batch.append((session, request))
+        if batch:
+            self._run(hosted, batch, start_ns)
+
+    def _run(self, hosted: Hosted, batch: list[tuple[Session, Request]], start_ns: int) -> None:
+        try:
+            chunks = hosted.infer(batch)
+        except Exception:  # whatever a policy throws, the other bundles and robots are served on
+            log.exception("policy %s failed", hosted.name)
+            for session, request in batch:
+                self._reply(session, request, Status.FAULT, start_ns)
+            return
+        infer_us = (time.monotonic_ns() - start_ns) // 1000
+        row = 0
+        for session, request in batch:
+            hosted.reply.chunk[: request.rows] = chunks[row : row + request.rows]
+            row += request.rows
+            self._reply(session, request, Status.OK, start_ns, infer_us)
+
+    def _reply(self, session: Session, request: Request, status: Status, start_ns: int, infer_us: int = 0) -> None:
+        received_ns = session.received_ns
+        times_us = ((time.monotonic_ns() - received_ns) // 1000, (start_ns - received_ns) // 1000, infer_us)
+        self._send(session.route, session.hosted.reply.seal(session.token, status, request, times_us))
+        self.counts[status.name.lower()] += 1
+
+    def _send(self, route: bytes, frame: bytes | memoryview) -> None:
+        try:
+            self._router.send(route, zmq.SNDMORE | zmq.NOBLOCK)
+            self._router.send(frame, zmq.NOBLOCK)
+        except zmq.ZMQError:  # the peer went away, or does not read
+            self.counts[Drop.UNSENT] += 1

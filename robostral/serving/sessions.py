@@ -1,0 +1,112 @@
+"""Who is in: sessions by connection, opened by a handshake, ended by a newer one, by revocation or by silence."""
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from robostral.contract import Sealed, diff
+from robostral.errors import ConfigError
+from robostral.serving.keys import Roster
+from robostral.serving.wire import VERSION, Accepted, Drop, Hello, Refused, Request, decode_hello
+
+if TYPE_CHECKING:
+    from robostral.serving.hosted import Hosted
+
+log = logging.getLogger("robostral.serving")
+
+MAX_SESSIONS = 256
+"""Most sessions at once; one more ends the one that was silent for longest."""
+
+
+class Session:
+    """One accepted handshake: who asks, for which policy, and how far its numbering has come.
+
+    Attributes:
+        last: Session and seq of the newest request, as the client numbers them.
+        pending: The newest request while it waits for its policy.
+        received_ns: When the last message arrived, on our clock.
+    """
+
+    __slots__ = ("hosted", "last", "may_act", "pending", "received_ns", "robot", "route", "token", "user")
+
+    def __init__(self, route: bytes, user: str, hello: Hello, hosted: "Hosted") -> None:
+        self.route, self.user, self.robot, self.hosted = route, user, hello.robot, hosted
+        self.may_act = hello.role != "observe"
+        self.token = secrets.randbits(32)
+        self.last = (-1, -1)
+        self.pending: Request | None = None
+        self.received_ns = time.monotonic_ns()
+
+
+class Sessions:
+    """All sessions of a server.
+
+    Args:
+        hosted: Policies to serve; the first one is the reference where a client's contract fits none.
+        roster: The allow-list.
+    """
+
+    def __init__(self, hosted: "Sequence[Hosted]", roster: Roster) -> None:
+        self._hosted, self._roster = hosted, roster
+        self._open: dict[bytes, Session] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def find(self, route: bytes, user: str) -> Session | None:
+        """Find the session of a connection; the key must be the one that opened it."""
+        session = self._open.get(route)
+        return session if session is not None and session.user == user else None
+
+    def greet(self, route: bytes, user: str, message: bytes) -> Accepted | Refused | Drop:
+        """Answer a handshake. A newer one of the same key and robot ends the older session."""
+        grant = self._roster.grant(user)
+        if grant is None:
+            return Drop.REVOKED
+        hello = decode_hello(message)
+        if hello is None:
+            return Refused("hello", (f"not a hello of wire version {VERSION}",))
+        judged = self._judge(hello, grant.covers(hello.role, hello.robot))
+        if isinstance(judged, Refused):
+            log.warning("refused %s: %s: %s", grant.name, judged.reason, "; ".join(judged.fields))
+            return judged
+        self.end(lambda old: old.route == route or (old.user, old.robot) == (user, hello.robot))
+        if len(self._open) >= MAX_SESSIONS:
+            silent = min(self._open.values(), key=lambda old: old.received_ns)
+            self.end(lambda old: old is silent)
+        session = self._open[route] = Session(route, user, hello, judged)
+        log.info("accepted %s to %s for robot '%s' on %s", grant.name, hello.role, hello.robot, judged.name)
+        return Accepted(session.token, judged.name, judged.digest.hex(), judged.max_batch)
+
+    def end(self, which: Callable[[Session], bool]) -> None:
+        """End the sessions that `which` picks; their waiting requests are not answered."""
+        for route in [route for route, session in self._open.items() if which(session)]:
+            self._open.pop(route).pending = None
+
+    def end_revoked(self) -> None:
+        """End the sessions whose key is no longer allowed. libzmq itself would keep serving them."""
+        self.end(lambda session: self._roster.grant(session.user) is None)
+
+    def _judge(self, hello: Hello, allowed: bool) -> "Hosted | Refused":
+        if hello.wire != VERSION:
+            return Refused("wire", (f"version: {VERSION} != {hello.wire}",))
+        if not allowed:
+            return Refused("role", (f"this key may not {hello.role} for robot '{hello.robot}'",))
+        named = [hosted for hosted in self._hosted if hello.bundle in {"", hosted.name}]
+        if not named:
+            names = ", ".join(hosted.name for hosted in self._hosted)
+            return Refused("bundle", (f"no '{hello.bundle}' here (bundles: {names})",))
+        raw = hello.contract.encode()
+        for hosted in named:
+            if hosted.sealed.raw == raw:
+                return hosted
+        return Refused("contract", _differing(named[0].sealed, raw))
+
+
+def _differing(ours: Sealed, theirs: bytes) -> tuple[str, ...]:
+    try:
+        return tuple(diff(ours.contract, Sealed.load(theirs).contract)) or ("formatting of the stored bytes",)
+    except ConfigError:
+        return ("not a contract that this server can read",)

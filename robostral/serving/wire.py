@@ -1,0 +1,341 @@
+"""The wire, version 1: every byte that a policy client and a policy server exchange on the control port.
+
+Transport: ZeroMQ DEALER (client) to ROUTER (server) under CURVE; each message is one part. A message whose first byte
+is `{` is JSON (the handshake); every other one is a hot frame. All numbers are little-endian; floats are IEEE 754
+binary32. No message holds a dtype, a shape or a size that the contract does not give.
+
+Request frame (client to server), 52 + 4·rows·obs_size bytes:
+
+====== ==== ======= ==================================================================================================
+offset size type    field
+====== ==== ======= ==================================================================================================
+0      4    bytes   magic `RBST`
+4      4    u32     crc: CRC-32 (zlib) over bytes 8 to the end, started from the `token` of the handshake
+8      1    u8      version, 1
+9      1    u8      type, 1
+10     2    u16     flags, 0
+12     4    u32     budget_us: time left when sent [µs], less the client's measured transit
+16     8    u64     session: chosen by the client, rises within a connection
+24     8    u64     seq: rises within a session
+32     8    u64     t_obs_ns: when the observation was taken, on the client's clock; opaque to the server
+40     8    bytes   first 8 bytes of the contract's identity
+48     2    u16     rows: 1 for a robot, at most the bundle's max_batch
+50     2    u16     consumed: index of the last chunk step that was used, 65535 for none
+52     ...  f32     observation groups in contract order, row after row
+====== ==== ======= ==================================================================================================
+
+Reply frame (server to client), 60 + 4·rows·horizon·n bytes; without payload where the status is not OK:
+
+====== ==== ======= ==================================================================================================
+offset size type    field
+====== ==== ======= ==================================================================================================
+0      4    bytes   magic `RBST`
+4      4    u32     crc, as above
+8      1    u8      version, 1
+9      1    u8      type, 2
+10     2    u16     status: 0 OK, 1 LATE, 2 BAD_OBS, 3 FAULT
+12     4    u32     total_us: receipt to reply, on the server's clock [µs]
+16     8    u64     session, echoed
+24     8    u64     seq, echoed
+32     8    u64     t_obs_ns, echoed
+40     8    bytes   first 8 bytes of the bundle's digest
+48     2    u16     rows, echoed; 0 where there is no payload
+50     2    u16     consumed, echoed
+52     4    u32     queue_us: receipt to inference [µs]
+56     4    u32     infer_us: inference alone [µs]
+60     ...  f32     chunks: rows x horizon x n
+====== ==== ======= ==================================================================================================
+
+The token is a fresh random number per handshake. It is no secret; it makes a frame that was recorded in one connection
+fail its checksum in every other one, whatever that one says in its header.
+
+JSON messages: `Hello` from the client, answered by `Accepted` or `Refused`. A hot frame from a peer that has no session
+here is answered by `Refused(reason="session")`: dial again.
+"""
+
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from robostral.contract import Sealed
+from robostral.errors import ServingError
+
+MAGIC = b"RBST"
+VERSION = 1
+REQUEST, REPLY = 1, 2
+NONE_CONSUMED = 0xFFFF
+
+_CRC_FROM = 8
+_REQUEST = struct.Struct("<4sIBBHIQQQ8sHH")
+_REPLY = struct.Struct("<4sIBBHIQQQ8sHHII")
+_CRC = struct.Struct("<I")
+_F32 = np.dtype("<f4")
+
+HEARTBEAT_MS, SILENCE_MS = 100, 300
+"""How often both sides probe the other, and after how long it counts as gone [ms]."""
+
+Role = Literal["observe", "act", "admin"]
+Name = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9._/-]{1,64}\Z")]
+Frame = bytes | bytearray | memoryview
+
+
+class ClientKeys(NamedTuple):
+    """What a client needs to dial, in Z85: the server's public CURVE key and its own pair."""
+
+    server: bytes
+    public: bytes
+    secret: bytes
+
+
+class Status(IntEnum):
+    """What the server says about a request that it understood."""
+
+    OK = 0
+    LATE = 1
+    """The budget could not be kept; the policy was not asked."""
+    BAD_OBS = 2
+    """The observation holds a number that is not finite."""
+    FAULT = 3
+    """The policy failed on a valid request."""
+
+
+class Drop(StrEnum):
+    """Why a message was dropped; the name under which it is counted."""
+
+    SIZE = "size"
+    MAGIC = "magic"
+    VERSION = "version"
+    TYPE = "type"
+    FLAGS = "flags"
+    CHECKSUM = "checksum"
+    CONTRACT = "contract"
+    ROWS = "rows"
+    ORDER = "order"
+    PARTS = "parts"
+    SESSION = "session"
+    REVOKED = "revoked"
+    ROLE = "role"
+    HELLO = "hello"
+    SUPERSEDED = "superseded"
+    UNSENT = "unsent"
+
+
+class Request(NamedTuple):
+    """A request frame that passed every check; `obs` is a view into the frame, shape (rows, obs_size)."""
+
+    session: int
+    seq: int
+    t_obs_ns: int
+    budget_us: int
+    consumed: int
+    rows: int
+    obs: NDArray[np.float32]
+
+
+class Reply(NamedTuple):
+    """A reply frame that passed every check; `chunk` is a view, shape (rows, horizon, n), rows = 0 unless OK."""
+
+    status: Status
+    session: int
+    seq: int
+    t_obs_ns: int
+    bundle: bytes
+    consumed: int
+    total_us: int
+    queue_us: int
+    infer_us: int
+    chunk: NDArray[np.float32]
+
+
+class Hello(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="hello"):
+    """The first message of a client: who asks, for what, and the contract's stored text."""
+
+    robot: Name
+    role: Role
+    contract: str
+    bundle: str = ""
+    """Name of the wanted bundle; empty takes the first one with this contract."""
+    wire: int = VERSION
+
+
+class Accepted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="accepted"):
+    """The server's yes: the token of this connection, and which bundle answers."""
+
+    token: int
+    bundle: str
+    digest: str
+    max_batch: int
+
+
+class Refused(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="refused"):
+    """The server's no; `fields` has one line for each field that differs."""
+
+    reason: Literal["hello", "wire", "role", "bundle", "contract", "session"]
+    fields: tuple[str, ...] = ()
+
+
+_hello = msgspec.json.Decoder(Hello)
+_answer = msgspec.json.Decoder(Accepted | Refused)
+
+
+def is_json(frame: Frame) -> bool:
+    """Tell a handshake message from a hot frame."""
+    return len(frame) > 0 and frame[0] == 0x7B
+
+
+def encode(message: Hello | Accepted | Refused) -> bytes:
+    """Serialise a handshake message."""
+    return msgspec.json.encode(message)
+
+
+def decode_hello(frame: Frame) -> Hello | None:
+    """Read a client's first message; None where it is anything else."""
+    try:
+        hello: Hello = _hello.decode(frame)
+        return hello
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def decode_answer(frame: Frame) -> Accepted | Refused | None:
+    """Read the server's answer; None where it is anything else."""
+    try:
+        answer: Accepted | Refused = _answer.decode(frame)
+        return answer
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Every size on the wire, derived from one contract."""
+
+    prefix: bytes
+    obs_size: int
+    horizon: int
+    n: int
+
+    @classmethod
+    def of(cls, sealed: Sealed) -> "Layout":
+        """Derive the sizes of a contract's frames.
+
+        Raises:
+            ServingError: The contract has parts that this version of the wire does not carry.
+        """
+        contract = sealed.contract
+        if contract.state or any(group.dtype != "f32" for group in contract.obs):
+            raise ServingError(f"wire version {VERSION} carries f32 observations without recurrent state only")
+        return cls(sealed.prefix, contract.obs_size, *contract.chunk_shape)
+
+    def request_size(self, rows: int) -> int:
+        """Return the exact size of a request frame [bytes]."""
+        return _REQUEST.size + 4 * rows * self.obs_size
+
+    def reply_size(self, rows: int) -> int:
+        """Return the exact size of a reply frame [bytes]."""
+        return _REPLY.size + 4 * rows * self.horizon * self.n
+
+
+class RequestFrame:
+    """A preallocated request: fill `obs`, shape (max_rows, obs_size), then `seal` its first rows."""
+
+    def __init__(self, layout: Layout, max_rows: int) -> None:
+        self._layout = layout
+        self._view = memoryview(bytearray(layout.request_size(max_rows)))
+        self.obs = np.frombuffer(self._view, _F32, offset=_REQUEST.size).reshape(max_rows, layout.obs_size)
+
+    def seal(
+        self, token: int, session: int, seq: int, t_obs_ns: int, budget_us: int, *, consumed: int, rows: int
+    ) -> memoryview:
+        """Write header and checksum; return the frame, valid until the next call."""
+        frame = self._view[: self._layout.request_size(rows)]
+        prefix = self._layout.prefix
+        _REQUEST.pack_into(
+            frame, 0, MAGIC, 0, VERSION, REQUEST, 0, budget_us, session, seq, t_obs_ns, prefix, rows, consumed
+        )
+        _CRC.pack_into(frame, 4, zlib.crc32(frame[_CRC_FROM:], token))
+        return frame
+
+
+class ReplyFrame:
+    """A preallocated reply: fill `chunk`, shape (max_rows, horizon, n), then `seal` its first rows."""
+
+    def __init__(self, layout: Layout, max_rows: int, digest: bytes) -> None:
+        self._layout = layout
+        self._bundle = digest[:8]
+        self._view = memoryview(bytearray(layout.reply_size(max_rows)))
+        shape = (max_rows, layout.horizon, layout.n)
+        self.chunk = np.frombuffer(self._view, _F32, offset=_REPLY.size).reshape(shape)
+
+    def seal(self, token: int, status: Status, request: Request, times_us: Sequence[int]) -> memoryview:
+        """Write header and checksum; return the frame, valid until the next call.
+
+        Args:
+            token: Token of the connection.
+            status: Anything but OK leaves the payload out.
+            request: Whose session, seq, t_obs_ns and consumed are echoed.
+            times_us: Stage times total, queue, infer [µs].
+        """
+        rows = request.rows if status == Status.OK else 0
+        frame = self._view[: self._layout.reply_size(rows)]
+        total, queue, infer = times_us
+        head = (MAGIC, 0, VERSION, REPLY, status, total, request.session, request.seq, request.t_obs_ns)
+        _REPLY.pack_into(frame, 0, *head, self._bundle, rows, request.consumed, queue, infer)
+        _CRC.pack_into(frame, 4, zlib.crc32(frame[_CRC_FROM:], token))
+        return frame
+
+
+def read_request(frame: Frame, layout: Layout, token: int, max_rows: int) -> Request | Drop:
+    """Check a request frame completely before any of it is used."""
+    head = _open(frame, _REQUEST, REQUEST, token)
+    if isinstance(head, Drop):
+        return head
+    _, _, _, _, flags, budget_us, session, seq, t_obs_ns, prefix, rows, consumed = head
+    if flags:
+        return Drop.FLAGS
+    if prefix != layout.prefix:
+        return Drop.CONTRACT
+    if not 1 <= rows <= max_rows:
+        return Drop.ROWS
+    if len(frame) != layout.request_size(rows):
+        return Drop.SIZE
+    obs = np.frombuffer(frame, _F32, offset=_REQUEST.size).reshape(rows, layout.obs_size)
+    return Request(session, seq, t_obs_ns, budget_us, consumed, rows, obs)
+
+
+def read_reply(frame: Frame, layout: Layout, token: int, max_rows: int) -> Reply | Drop:
+    """Check a reply frame completely before any of it is used."""
+    head = _open(frame, _REPLY, REPLY, token)
+    if isinstance(head, Drop):
+        return head
+    _, _, _, _, status, total, session, seq, t_obs_ns, bundle, rows, consumed, queue, infer = head
+    if status > Status.FAULT:
+        return Drop.FLAGS
+    if rows > max_rows or (rows > 0) != (status == Status.OK):
+        return Drop.ROWS
+    if len(frame) != layout.reply_size(rows):
+        return Drop.SIZE
+    chunk = np.frombuffer(frame, _F32, offset=_REPLY.size).reshape(rows, layout.horizon, layout.n)
+    return Reply(Status(status), session, seq, t_obs_ns, bundle, consumed, total, queue, infer, chunk)
+
+
+def _open(frame: Frame, header: struct.Struct, kind: int, token: int) -> tuple[Any, ...] | Drop:
+    if len(frame) < header.size:
+        return Drop.SIZE
+    head = header.unpack_from(frame)
+    if head[0] != MAGIC:
+        return Drop.MAGIC
+    if head[2] != VERSION:
+        return Drop.VERSION
+    if head[3] != kind:
+        return Drop.TYPE
+    if zlib.crc32(memoryview(frame)[_CRC_FROM:], token) != head[1]:
+        return Drop.CHECKSUM
+    return head

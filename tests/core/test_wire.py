@@ -1,0 +1,183 @@
+"""Laws of the wire: what is packed comes back; what is broken anywhere is refused everywhere, with its reason."""
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from serving_rig import DIGEST, SEALED, make_contract, observe
+
+from robostral.contract import ObsField, Sealed, StateTensor
+from robostral.errors import ServingError
+from robostral.serving import wire
+from robostral.serving.wire import Drop, Layout, Reply, ReplyFrame, Request, RequestFrame, Status
+
+LAYOUT = Layout.of(SEALED)
+TOKEN = 0x12345678
+U64 = st.integers(0, 2**64 - 1)
+U32 = st.integers(0, 2**32 - 1)
+U16 = st.integers(0, 2**16 - 1)
+
+
+def a_request(token: int = TOKEN, rows: int = 1, session: int = 7, seq: int = 8) -> bytes:
+    frame = RequestFrame(LAYOUT, rows)
+    frame.obs[:] = observe(rows)
+    return bytes(frame.seal(token, session, seq, 9, 20_000, consumed=2, rows=rows))
+
+
+def a_reply(token: int = TOKEN, status: Status = Status.OK) -> bytes:
+    request = wire.read_request(a_request(), LAYOUT, TOKEN, 1)
+    assert isinstance(request, Request)
+    frame = ReplyFrame(LAYOUT, 1, DIGEST)
+    frame.chunk[:] = 0.25
+    return bytes(frame.seal(token, status, request, (30, 10, 15)))
+
+
+@given(token=U32, session=U64, seq=U64, t_obs=U64, budget=U32, consumed=U16, rows=st.integers(1, 5))
+def test_request_round_trip(
+    token: int, session: int, seq: int, t_obs: int, budget: int, consumed: int, rows: int
+) -> None:
+    frame = RequestFrame(LAYOUT, 5)
+    frame.obs[:] = observe(5)
+    raw = frame.seal(token, session, seq, t_obs, budget, consumed=consumed, rows=rows)
+    request = wire.read_request(bytes(raw), LAYOUT, token, 5)
+    assert isinstance(request, Request)
+    assert request[:-1] == (session, seq, t_obs, budget, consumed, rows)
+    assert np.array_equal(request.obs, observe(5)[:rows])
+
+
+@given(status=st.sampled_from(Status), times=st.tuples(U32, U32, U32))
+def test_reply_round_trip(status: Status, times: tuple[int, int, int]) -> None:
+    request = wire.read_request(a_request(rows=2), LAYOUT, TOKEN, 2)
+    assert isinstance(request, Request)
+    frame = ReplyFrame(LAYOUT, 4, DIGEST)
+    frame.chunk[:] = np.arange(4 * 3 * 6).reshape(4, 3, 6)
+    reply = wire.read_reply(bytes(frame.seal(TOKEN, status, request, times)), LAYOUT, TOKEN, 4)
+    assert isinstance(reply, Reply)
+    assert (reply.status, reply.session, reply.seq, reply.t_obs_ns, reply.consumed) == (status, 7, 8, 9, 2)
+    assert reply.bundle == DIGEST[:8]
+    assert (reply.total_us, reply.queue_us, reply.infer_us) == times
+    expected = frame.chunk[:2] if status == Status.OK else np.zeros((0, 3, 6))
+    assert np.array_equal(reply.chunk, expected)
+
+
+def test_golden_request() -> None:
+    """A frame written byte by byte from the table, so that a client in another language can be checked."""
+    frame = RequestFrame(LAYOUT, 1)
+    frame.obs[:] = 1.0
+    raw = bytes(frame.seal(0, 1, 2, 3, 4, consumed=5, rows=1))
+    body = bytes.fromhex("0101000004000000010000000000000002000000000000000300000000000000")
+    body += SEALED.prefix + bytes.fromhex("01000500") + bytes.fromhex("0000803f") * 9
+    assert raw[:4] == b"RBST"
+    assert raw[8:] == body
+    assert raw[4:8] == (_crc32(body)).to_bytes(4, "little")
+
+
+def _crc32(data: bytes) -> int:
+    """CRC-32 of IEEE 802.3, bit by bit."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ (0xEDB88320 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+FRAMES = {
+    "request": (a_request(), lambda raw: wire.read_request(raw, LAYOUT, TOKEN, 1)),
+    "reply": (a_reply(), lambda raw: wire.read_reply(raw, LAYOUT, TOKEN, 1)),
+    "late": (a_reply(status=Status.LATE), lambda raw: wire.read_reply(raw, LAYOUT, TOKEN, 1)),
+}
+
+
+@pytest.mark.parametrize("kind", FRAMES)
+def test_every_truncation_and_bit_flip_is_refused(kind: str) -> None:
+    raw, read = FRAMES[kind]
+    assert not isinstance(read(raw), Drop)
+    for size in range(len(raw)):
+        assert isinstance(read(raw[:size]), Drop)
+    assert isinstance(read(raw + b"\0"), Drop)
+    for bit in range(8 * len(raw)):
+        flipped = bytearray(raw)
+        flipped[bit // 8] ^= 1 << (bit % 8)
+        assert isinstance(read(bytes(flipped)), Drop), f"bit {bit} of byte {bit // 8}"
+
+
+def test_random_bytes_are_refused() -> None:
+    rng = np.random.default_rng(1)
+    good = a_request()
+    for i in range(30_000):
+        raw = rng.bytes(int(rng.integers(0, 200)))
+        if i % 2:  # a valid header with another tail
+            raw = good[: int(rng.integers(0, 60))] + raw
+        assert isinstance(wire.read_request(raw, LAYOUT, TOKEN, 1), Drop)
+        assert isinstance(wire.read_reply(raw, LAYOUT, TOKEN, 1), Drop)
+
+
+def _sealed_by_hand(**fields: int) -> bytes:
+    """A request with a valid checksum around a field that is wrong."""
+    import zlib
+
+    raw = bytearray(a_request())
+    for name, value in fields.items():
+        offset = {"version": 8, "type": 9, "flags": 10, "prefix": 40, "rows": 48}[name]
+        raw[offset] = value
+    raw[4:8] = zlib.crc32(raw[8:], TOKEN).to_bytes(4, "little")
+    return bytes(raw)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"version": 2}, Drop.VERSION),
+        ({"type": 2}, Drop.TYPE),
+        ({"flags": 1}, Drop.FLAGS),
+        ({"prefix": SEALED.prefix[0] ^ 1}, Drop.CONTRACT),
+        ({"rows": 0}, Drop.ROWS),
+        ({"rows": 2}, Drop.SIZE),
+        ({"rows": 9}, Drop.ROWS),
+    ],
+)
+def test_wrong_field_under_a_valid_checksum_is_named(fields: dict[str, int], reason: Drop) -> None:
+    assert wire.read_request(_sealed_by_hand(**fields), LAYOUT, TOKEN, 8) == reason
+
+
+@given(token=U32)
+def test_frame_of_another_connection_is_refused(token: int) -> None:
+    read = wire.read_request(a_request(), LAYOUT, token, 1)
+    assert (read == Drop.CHECKSUM) == (token != TOKEN)
+
+
+@given(st.binary(max_size=200))
+def test_handshake_reader_takes_any_bytes(raw: bytes) -> None:
+    assert wire.decode_hello(raw) is None
+    assert wire.decode_answer(raw) is None
+    assert wire.decode_hello(b"{" + raw) is None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [wire.Hello("cell/left-arm", "act", SEALED.raw.decode()), wire.Hello("r", "observe", "", "bundle-v1", 2)],
+)
+def test_hello_round_trip(message: wire.Hello) -> None:
+    raw = wire.encode(message)
+    assert wire.is_json(raw)
+    assert wire.decode_hello(raw) == message
+    for size in range(len(raw)):
+        assert wire.decode_hello(raw[:size]) is None
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x" * 65, "naïve", "a\n"])
+def test_odd_robot_names_are_refused(name: str) -> None:
+    assert wire.decode_hello(wire.encode(wire.Hello(name, "act", ""))) is None
+
+
+def test_contract_that_the_wire_cannot_carry_is_refused() -> None:
+    image = ObsField("image", (8,), "1", "base", "external", dtype="u8")
+    base = make_contract()
+    for contract in (
+        msgspec.structs.replace(base, obs=(*base.obs, image)),
+        msgspec.structs.replace(base, state=(StateTensor("h", (4,)),)),
+    ):
+        with pytest.raises(ServingError, match="f32"):
+            Layout.of(Sealed.seal(contract))
