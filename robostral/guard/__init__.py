@@ -1,0 +1,122 @@
+"""The command guard: nothing reaches a driver's `write` that did not pass here, in simulation too.
+
+A software command guard, not a rated safety function: that stays in the robot controller.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robostral.arm.chain import Chain, FloatArray
+from robostral.arm.limits import Limits
+from robostral.guard import kernels
+from robostral.guard.stop import (
+    LIMITED_ACCELERATION,
+    LIMITED_JERK,
+    LIMITED_POSITION,
+    LIMITED_TCP_SPEED,
+    LIMITED_VELOCITY,
+)
+from robostral.guard.table import DDQ_C, DQ_C, LATCH, LIMITED_BITS, META, Q, Reason, Workspace, new_state, pack_limits
+
+__all__ = [
+    "LIMITED_ACCELERATION",
+    "LIMITED_JERK",
+    "LIMITED_POSITION",
+    "LIMITED_TCP_SPEED",
+    "LIMITED_VELOCITY",
+    "Guard",
+    "Reason",
+    "Workspace",
+]
+
+
+class Guard:
+    """Holds every limit on the commands of one arm, tick by tick, whatever is asked.
+
+    Limits are held against the last *command* at nominal dt. From every command that it emits, a jerk-limited stop
+    inside all limits and inside the workspace exists, and that stop is what a reject begins. After a reject or `brake`
+    the guard is locked: further set-points are not looked at until `reset`.
+
+    Args:
+        chain: Kinematics of the arm.
+        limits: Its limits profile.
+        dt: Control period [s].
+        workspace: Box in `base` for the tcp; None holds no box.
+        start_tolerance: How far the first set-point after `reset` may be from the pose [rad].
+        tracking_tolerance: How far the measured position may be from the last command [rad].
+
+    Attributes:
+        table, state, counts: What the kernels of `robostral.guard.kernels` take; `counts` has one entry per `Reason`.
+        q_c, dq_c, ddq_c: Views of the last command and its derivatives at nominal dt [rad, rad/s, rad/s²], shape (n,).
+
+    Raises:
+        ConfigError: A limit is missing or makes no sense.
+
+    Note:
+        The methods are for one control tick: no exception, no allocation beyond Python's own call.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        limits: Limits,
+        dt: float,
+        workspace: Workspace | None = None,
+        *,
+        start_tolerance: float = 0.02,
+        tracking_tolerance: float = 0.3,
+    ) -> None:
+        self.chain, self.dt = chain, dt
+        self.table = pack_limits(
+            chain, limits, dt, workspace, start_tolerance=start_tolerance, tracking_tolerance=tracking_tolerance
+        )
+        self.state = new_state(chain.n)
+        self.counts: NDArray[np.int64] = np.zeros(len(Reason), np.int64)
+        self.q_c, self.dq_c, self.ddq_c = (self.state[row, : chain.n] for row in (Q, DQ_C, DDQ_C))
+        self._tables = (chain.model, self.table, self.state, self.counts)
+        self._input, self._wrong_size = np.empty(chain.n), np.empty(0)
+
+    @property
+    def reason(self) -> Reason:
+        """Why the guard is locked; PASSED when it is not."""
+        return Reason(int(self.state[META, LATCH]))
+
+    @property
+    def limited(self) -> int:
+        """Bits of the limits that changed the last passed command."""
+        return int(self.state[META, LIMITED_BITS])
+
+    def reset(self, q: FloatArray) -> int:
+        """Start at rest in the measured pose `q` [rad], shape (n,); return PASSED, or why the guard stays locked."""
+        return int(kernels.reset_kernel(*self._tables, self._vector(q)))
+
+    def step(self, q_d: FloatArray) -> int:
+        """Take the set-point of the next tick [rad], shape (n,), and advance `q_c` to what may be written.
+
+        Returns:
+            PASSED (bit for bit), LIMITED (nearest allowed command), or the reason of the stop whose tick `q_c` now is.
+        """
+        return int(kernels.reference_kernel(*self._tables, self._vector(q_d)))
+
+    def coast(self) -> int:
+        """Advance by one tick at constant velocity, checked like any set-point; return its `Reason`."""
+        return int(kernels.coast_kernel(*self._tables))
+
+    def brake(self, reason: int = Reason.STOPPED) -> int:
+        """Advance by one tick of the stop, beginning it for `reason` if none is under way; return 1 when at rest."""
+        return int(kernels.brake_kernel(*self._tables, int(reason)))
+
+    def measure(self, q: FloatArray) -> int:
+        """Compare the measured position [rad], shape (n,), with `q_c`; TRACKING makes the next tick brake."""
+        return int(kernels.measure_kernel(*self._tables, self._vector(q)))
+
+    def command(self, q_c: FloatArray) -> int:
+        """Second stage in position mode, just before the write: PASSED only for the very command that passed."""
+        return int(kernels.command_kernel(*self._tables, self._vector(q_c)))
+
+    def _vector(self, q: FloatArray) -> FloatArray:
+        # The kernels are compiled for one type: a plain writable vector. What is of another size is not converted.
+        if not isinstance(q, np.ndarray) or q.shape != self._input.shape or q.dtype != np.float64:
+            return self._wrong_size
+        self._input[:] = q
+        return self._input

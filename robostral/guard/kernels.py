@@ -1,0 +1,251 @@
+"""The guard's first stage and its stop as kernels; all of them take the tables of `robostral.guard.table`.
+
+Every kernel has the arguments (model, table, state, counts, ...): `Chain.model`, `pack_limits(...)`, `new_state(n)` and
+an int64 array with one counter per `Reason`. Row `Q` of the state holds the command after each call.
+
+Note:
+    Real-time: no allocation, no exception. The work of a tick is bounded: `BISECTIONS` per limited joint, and one
+    simulated stop of each kind near the wall of the workspace.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robostral.arm.chain import EXTRA_ROWS, FloatArray
+from robostral.guard import table as at
+from robostral.guard.braking import inside, publish, stop_tick, stops_inside, store
+from robostral.guard.stop import LIMITED_TCP_SPEED, limit_step, stop_bound, stop_fits, stop_step
+from robostral.guard.table import Reason
+from robostral.jit import kernel
+from robostral.kinematics.fk import tcp_kernel
+
+IntArray = NDArray[np.int64]
+
+PASSED, LIMITED, SIZE, NOT_FINITE = int(Reason.PASSED), int(Reason.LIMITED), int(Reason.SIZE), int(Reason.NOT_FINITE)
+START_POSE, JUMPED, WORKSPACE = int(Reason.START_POSE), int(Reason.JUMP), int(Reason.WORKSPACE)
+TRACKING, COMMAND = int(Reason.TRACKING), int(Reason.COMMAND)
+
+SPEED_BISECTIONS = 12
+
+
+@kernel
+def reference_kernel(model: FloatArray, table: FloatArray, state: FloatArray, counts: IntArray, q_d: FloatArray) -> int:
+    """Take one set-point for the next tick: pass it, change it as little as the limits ask, or reject it and brake.
+
+    Args:
+        model: `Chain.model`.
+        table: Limits of `pack_limits`.
+        state: State of `new_state`.
+        counts: Counter per `Reason`, shape (16,).
+        q_d: Wanted joint positions at the next tick [rad], shape (n,).
+
+    Returns:
+        `Reason`; while a stop is under way its reason, and `q_d` is not looked at.
+    """
+    if state[at.META, at.LATCH] != 0.0:
+        stop_tick(table, state, model.shape[0] - EXTRA_ROWS, at.Q, state[at.META, at.PATH])
+        publish(table, state)
+        return int(state[at.META, at.LATCH])
+    code = screen(model, table, state, q_d)
+    if code == PASSED:
+        code = propose(model, table, state, q_d)
+    counts[code] += 1
+    if code > LIMITED:
+        latch(model, table, state, code)
+        stop_tick(table, state, model.shape[0] - EXTRA_ROWS, at.Q, state[at.META, at.PATH])
+    publish(table, state)
+    return code
+
+
+@kernel
+def reset_kernel(model: FloatArray, table: FloatArray, state: FloatArray, counts: IntArray, q: FloatArray) -> int:
+    """Start anew at rest in the measured pose `q` [rad], shape (n,); the only way out of a stop.
+
+    Returns:
+        PASSED, or NOT_FINITE, SIZE, START_POSE (outside the joints' range) or WORKSPACE: then the guard stays locked.
+    """
+    n = model.shape[0] - EXTRA_ROWS
+    code = PASSED if q.shape[0] == n else SIZE
+    for i in range(min(n, q.shape[0])):
+        if not math.isfinite(q[i]):
+            code = NOT_FINITE
+        elif (
+            code == PASSED
+            and not table[at.LOW, i] <= q[i] + at.POSITION_MARGIN <= table[at.HIGH, i] + 2.0 * at.POSITION_MARGIN
+        ):
+            code = START_POSE
+    if code == PASSED:
+        tcp_kernel(model, q, state[at.TCP_NEXT, :16].reshape((4, 4)))
+        code = PASSED if inside(table, state[at.TCP_NEXT]) >= 0.0 else WORKSPACE
+    if code != PASSED:
+        counts[code] += 1
+        latch(model, table, state, code)
+        return code
+    for i in range(n):
+        state[at.Q, i], state[at.W, i], state[at.B, i] = q[i], 0.0, 0.0
+    state[at.TCP] = state[at.TCP_NEXT]
+    state[at.META] = 0.0
+    state[at.META, at.FRESH] = 1.0
+    publish(table, state)
+    return PASSED
+
+
+@kernel
+def brake_kernel(model: FloatArray, table: FloatArray, state: FloatArray, counts: IntArray, reason: int) -> int:
+    """Emit one tick of the stop, which begins for `reason` if none is under way; return 1 when at rest, else 0."""
+    if state[at.META, at.LATCH] == 0.0:
+        counts[reason] += 1
+        latch(model, table, state, reason)
+    at_rest = stop_tick(table, state, model.shape[0] - EXTRA_ROWS, at.Q, state[at.META, at.PATH])
+    publish(table, state)
+    return 1 if at_rest else 0
+
+
+@kernel
+def coast_kernel(model: FloatArray, table: FloatArray, state: FloatArray, counts: IntArray) -> int:
+    """Go on at constant velocity for one tick, checked like any set-point; return its `Reason`."""
+    n = model.shape[0] - EXTRA_ROWS
+    q_d = state[at.NEXT_Q, :n]
+    for i in range(n):
+        q_d[i] = state[at.Q, i] + state[at.W, i]
+    return reference_kernel(model, table, state, counts, q_d)
+
+
+@kernel
+def measure_kernel(model: FloatArray, table: FloatArray, state: FloatArray, counts: IntArray, q: FloatArray) -> int:
+    """Compare the measured position with the last command; beyond the tolerance the next `step` brakes."""
+    n = model.shape[0] - EXTRA_ROWS
+    if state[at.META, at.LATCH] != 0.0:
+        return int(state[at.META, at.LATCH])
+    near = q.shape[0] == n
+    for i in range(min(n, q.shape[0])):
+        near &= abs(q[i] - state[at.Q, i]) <= table[at.FIGURE, at.TRACKING_TOLERANCE]
+    if near:
+        return PASSED
+    counts[TRACKING] += 1
+    latch(model, table, state, TRACKING)
+    return TRACKING
+
+
+@kernel
+def command_kernel(model: FloatArray, table: FloatArray, state: FloatArray, counts: IntArray, q_c: FloatArray) -> int:
+    """Check, just before the write, that `q_c` is bit for bit what the first stage passed."""
+    n = model.shape[0] - EXTRA_ROWS
+    same = q_c.shape[0] == n
+    for i in range(min(n, q_c.shape[0])):
+        same &= math.isfinite(q_c[i]) and q_c[i] == state[at.Q, i]
+    if same:
+        return PASSED
+    counts[COMMAND] += 1
+    if state[at.META, at.LATCH] == 0.0:
+        latch(model, table, state, COMMAND)
+    return COMMAND
+
+
+@kernel
+def screen(model: FloatArray, table: FloatArray, state: FloatArray, q_d: FloatArray) -> int:
+    """Look at a set-point as a whole: what is wrong here cannot be mended by a limit."""
+    n = model.shape[0] - EXTRA_ROWS
+    if q_d.shape[0] != n:
+        return SIZE
+    for i in range(n):
+        if not math.isfinite(q_d[i]):
+            return NOT_FINITE
+    for i in range(n):
+        distance = abs(q_d[i] - state[at.Q, i])
+        if state[at.META, at.FRESH] != 0.0 and not distance <= table[at.FIGURE, at.START_TOLERANCE]:
+            return START_POSE
+        if not distance <= table[at.JUMP, i]:
+            return JUMPED
+    return PASSED
+
+
+@kernel
+def propose(model: FloatArray, table: FloatArray, state: FloatArray, q_d: FloatArray) -> int:
+    """Find the allowed command nearest to `q_d` and make it the last command, or return why there is none."""
+    n = model.shape[0] - EXTRA_ROWS
+    bits = 0
+    for i in range(n):
+        q, w, b = state[at.Q, i], state[at.W, i], state[at.B, i]
+        q_next, cut = limit_step(
+            q, w, b, q_d[i], table[at.LOW, i], table[at.HIGH, i], table[at.V, i], table[at.A, i], table[at.D, i]
+        )
+        bits |= cut
+        store(state, at.NEXT_Q, i, q, w, q_next)
+    tcp_kernel(model, state[at.NEXT_Q, :n], state[at.TCP_NEXT, :16].reshape((4, 4)))
+    if tcp_step(state) > table[at.FIGURE, at.TCP_STEP]:
+        bits |= LIMITED_TCP_SPEED
+        slow_down(model, table, state)
+    path = stop_path(model, table, state)
+    if path < 0.0:
+        return WORKSPACE
+    for i in range(n):
+        state[at.Q, i], state[at.W, i], state[at.B, i] = state[at.NEXT_Q, i], state[at.NEXT_W, i], state[at.NEXT_B, i]
+    state[at.TCP] = state[at.TCP_NEXT]
+    state[at.META, at.PATH], state[at.META, at.FRESH], state[at.META, at.LIMITED_BITS] = path, 0.0, bits
+    return PASSED if bits == 0 else LIMITED
+
+
+@kernel
+def latch(model: FloatArray, table: FloatArray, state: FloatArray, reason: int) -> None:
+    """Decide how to stop from the last command, which is known to be possible."""
+    state[at.META, at.LATCH] = reason
+    if state[at.META, at.PATH] == at.PATH_UNKNOWN:
+        together = stops_inside(model, table, state, at.Q, at.PATH_TOGETHER)
+        state[at.META, at.PATH] = at.PATH_TOGETHER if together else at.PATH_ALONE
+
+
+@kernel
+def tcp_step(state: FloatArray) -> float:
+    """Compute the distance [m] from the last tcp position to the candidate's."""
+    x = state[at.TCP_NEXT, 3] - state[at.TCP, 3]
+    y = state[at.TCP_NEXT, 7] - state[at.TCP, 7]
+    z = state[at.TCP_NEXT, 11] - state[at.TCP, 11]
+    return math.sqrt(x * x + y * y + z * z)
+
+
+@kernel
+def stop_path(model: FloatArray, table: FloatArray, state: FloatArray) -> float:
+    """Find how the arm could stop inside the workspace from the candidate: a `PATH_` figure, -1 if it could not."""
+    room = inside(table, state[at.TCP_NEXT])
+    if room < 0.0:
+        return -1.0
+    reach = 0.0
+    for i in range(model.shape[0] - EXTRA_ROWS):
+        reach += table[at.LEVER, i] * stop_bound(
+            state[at.NEXT_W, i], state[at.NEXT_B, i], table[at.A, i], table[at.D, i]
+        )
+    if reach <= room:
+        return at.PATH_UNKNOWN
+    if stops_inside(model, table, state, at.NEXT_Q, at.PATH_TOGETHER):
+        return at.PATH_TOGETHER
+    return at.PATH_ALONE if stops_inside(model, table, state, at.NEXT_Q, at.PATH_ALONE) else -1.0
+
+
+@kernel
+def slow_down(model: FloatArray, table: FloatArray, state: FloatArray) -> None:
+    """Move the candidate towards the on-path stop until the tcp keeps its speed limit."""
+    n = model.shape[0] - EXTRA_ROWS
+    for i in range(n):
+        state[at.SIM_Q, i], state[at.SIM_W, i], state[at.SIM_B, i] = state[at.Q, i], state[at.W, i], state[at.B, i]
+    stop_tick(table, state, n, at.SIM_Q, at.PATH_TOGETHER)
+    good, bad = 0.0, 1.0
+    for i in range(n):
+        state[at.SIM_W, i] = state[at.NEXT_B, i]
+    for step in range(SPEED_BISECTIONS + 1):
+        share = 0.5 * (good + bad) if step < SPEED_BISECTIONS else good
+        for i in range(n):
+            q, w = state[at.Q, i], state[at.W, i]
+            x = state[at.SIM_B, i] + share * (state[at.SIM_W, i] - state[at.SIM_B, i])
+            if not stop_fits(
+                q + (w + x), w + x, x, table[at.LOW, i], table[at.HIGH, i], table[at.A, i], table[at.D, i]
+            ):
+                x = stop_step(w, state[at.B, i], table[at.A, i], table[at.D, i])
+            store(state, at.NEXT_Q, i, q, w, q + (w + x))
+        tcp_kernel(model, state[at.NEXT_Q, :n], state[at.TCP_NEXT, :16].reshape((4, 4)))
+        if tcp_step(state) <= table[at.FIGURE, at.TCP_STEP]:
+            good = share
+        else:
+            bad = share

@@ -1,0 +1,139 @@
+"""What the guard's kernels read and keep: limits (read-only) and state, two packed tables with max(n, 16) columns."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from robostral.arm.chain import KIND, POS, Chain, FloatArray, frozen
+from robostral.arm.limits import DDDQ, DDQ, DQ, DTAU, Q_MAX, Q_MIN, TAU, Limits
+from robostral.errors import ConfigError
+
+LOW, HIGH, V, A, D, TORQUE, TORQUE_STEP, JUMP, LEVER, BOX_LOW, BOX_HIGH, FIGURE = range(12)
+"""Rows of the limits table. Per joint and tick: position, `V`, `A`, `D` as in `robostral.guard.stop`, torque and its
+change, the step that is too far to be meant, how far the tcp moves per unit of joint motion at most. `BOX_LOW` and
+`BOX_HIGH` hold x, y, z [m]; `FIGURE` holds the scalars below."""
+
+DT, TCP_STEP, START_TOLERANCE, TRACKING_TOLERANCE = range(4)
+"""Columns of `FIGURE`: [s], [m] per tick, [rad], [rad]."""
+
+Q, W, B, DQ_C, DDQ_C, NEXT_Q, NEXT_W, NEXT_B, SIM_Q, SIM_W, SIM_B, TCP, TCP_NEXT, TCP_SIM, TAU_C, META = range(16)
+"""Rows of the state: last command and its differences (per tick, then per second), the candidate, the simulated stop,
+their tcp poses (16 numbers each), the last torque command, and the scalars below."""
+STATE_ROWS = 16
+
+LATCH, FRESH, PATH, LIMITED_BITS = range(4)
+"""Columns of `META`: reason of the stop under way (0 none), no command since `reset` yet, how to stop, bits."""
+
+PATH_UNKNOWN, PATH_TOGETHER, PATH_ALONE = 0.0, 1.0, 2.0
+"""How to stop: not looked at yet, on the path with all joints together, each joint at its own maximum."""
+
+INNER = 1.0 - 1e-6
+"""The guard holds limits this much tighter, so that rounding of emitted commands cannot exceed the figures."""
+POSITION_MARGIN = 1e-8
+"""And positions by this [rad or m]."""
+BOX_MARGIN = 0.002
+"""And the workspace by this [m]: stops are sampled so densely that the tcp is outside by less in between."""
+JUMP_FACTOR = 10.0
+"""A set-point that asks for more than this times the velocity limit is an error of unit or of a program."""
+
+
+class Reason(IntEnum):
+    """What the guard answers; everything but PASSED and LIMITED is a reject, and braking has begun."""
+
+    PASSED = 0
+    LIMITED = 1
+    """Changed as little as the limits ask; `Guard.limited` says which."""
+    SIZE = 2
+    NOT_FINITE = 3
+    SESSION = 4
+    """Of another session; found by the loop, as ORDER, AGE and CONTRACT are."""
+    ORDER = 5
+    AGE = 6
+    CONTRACT = 7
+    START_POSE = 8
+    """The pose, or the first set-point after `reset`, is not where the arm stands or may stand."""
+    JUMP = 9
+    """Further away than a set-point can be meant: a wrong unit, a wrong joint order."""
+    WORKSPACE = 10
+    SELF_COLLISION = 11
+    """Reserved for the distance check of the capsules."""
+    CONDITIONING = 12
+    """Reserved for the distance from singular poses."""
+    TRACKING = 13
+    """The measured position is too far from the last command."""
+    COMMAND = 14
+    """Second stage: not what the first stage passed."""
+    STOPPED = 15
+    """Asked to brake, by the ladder or the operator."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Box in `base` that the tcp stays in.
+
+    Args:
+        low: Least x, y, z [m].
+        high: Greatest x, y, z [m].
+    """
+
+    low: tuple[float, float, float]
+    high: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        if not all(low + 2.0 * BOX_MARGIN < high for low, high in zip(self.low, self.high, strict=True)):
+            raise ConfigError(f"workspace box from {self.low} to {self.high} has no inside")
+
+
+def pack_limits(
+    chain: Chain,
+    limits: Limits,
+    dt: float,
+    workspace: Workspace | None = None,
+    *,
+    start_tolerance: float = 0.02,
+    tracking_tolerance: float = 0.3,
+) -> FloatArray:
+    """Pack all that the kernels compare with into one read-only table, shape (12, max(n, 16)).
+
+    Raises:
+        ConfigError: A figure is missing, not positive, or not finite.
+    """
+    n, figures = chain.n, limits.array
+    if figures.shape != (7, n):
+        raise ConfigError(f"limits profile has the shape {figures.shape}, the arm needs (7, {n})")
+    if not np.isfinite(figures).all() or (figures[DQ:] <= 0.0).any() or (figures[Q_MIN] >= figures[Q_MAX]).any():
+        raise ConfigError("limits profile holds a figure that is not finite, not positive, or a range without inside")
+    if not (dt > 0.0 and limits.tcp_speed > 0.0):
+        raise ConfigError(f"control period {dt} s and tcp speed {limits.tcp_speed} m/s must be positive")
+    table = np.zeros((FIGURE + 1, max(n, 16)))
+    table[LOW, :n] = figures[Q_MIN] + POSITION_MARGIN
+    table[HIGH, :n] = figures[Q_MAX] - POSITION_MARGIN
+    for row, figure, scale in ((V, DQ, dt), (A, DDQ, dt**2), (D, DDDQ, dt**3), (TORQUE, TAU, 1.0)):
+        table[row, :n] = figures[figure] * scale * INNER
+    table[TORQUE_STEP, :n] = figures[DTAU] * dt * INNER
+    table[JUMP, :n] = JUMP_FACTOR * figures[DQ] * dt
+    table[LEVER, :n] = levers(chain, limits)
+    box = workspace or Workspace((-np.inf,) * 3, (np.inf,) * 3)
+    table[BOX_LOW, :3] = np.add(box.low, BOX_MARGIN)
+    table[BOX_HIGH, :3] = np.subtract(box.high, BOX_MARGIN)
+    table[FIGURE, :4] = dt, limits.tcp_speed * dt * INNER, start_tolerance, tracking_tolerance
+    return frozen(table)
+
+
+def levers(chain: Chain, limits: Limits) -> FloatArray:
+    """Bound how far the tcp moves per unit of each joint's motion, shape (n,) [m/rad, or 1 if prismatic]."""
+    n, model = chain.n, chain.model
+    sliding = model[:n, KIND] != 0.0
+    links = np.linalg.norm(model[:, POS : POS + 3], axis=1)
+    links[:n] += np.where(sliding, np.abs(limits.array[: Q_MAX + 1]).max(axis=0), 0.0)
+    after = np.array([links[i + 1 : n].sum() + links[n + 1] for i in range(n)])
+    return np.where(sliding, 1.0, after)
+
+
+def new_state(n: int) -> FloatArray:
+    """Make the state of a guard that no pose was given to yet, shape (16, max(n, 16)): latched, its command NaN."""
+    state = np.zeros((STATE_ROWS, max(n, 16)))
+    state[Q] = np.nan
+    state[META, LATCH] = Reason.START_POSE
+    return state
