@@ -150,7 +150,7 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Requirements(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The part that is checked as ranges by `robostral.requirements.check`; each refusal names the figure.
+    """The part that is checked as ranges by `robostral.requirements.check_requirements`; each refusal names the figure.
 
     `limits` are the limits trained in, rows as in `robostral.arm.Limits.array`, None where there was none; run-time
     limits must lie inside them.

@@ -53,6 +53,18 @@ class ContractMismatch(RobostralError):
         super().__init__(f"contract of {ours} differs from {theirs} in: " + "; ".join(fields))
 
 
+class RequirementsNotMet(RobostralError):
+    """A plant is outside the ranges that a policy was trained for.
+
+    Args:
+        figures: One line for each figure that is outside.
+    """
+
+    def __init__(self, figures: Sequence[str]) -> None:
+        self.figures = tuple(figures)
+        super().__init__("the policy was not trained for this plant: " + "; ".join(figures))
+
+
 class BundleRefused(RobostralError):
     """A bundle that may not be loaded: wrong hash, signature, operator, format or version."""
 

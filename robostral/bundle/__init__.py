@@ -4,7 +4,7 @@ from robostral.bundle.manifest import Cost, Lineage, Manifest, Parity, Success
 from robostral.bundle.policy import OnnxPolicy
 from robostral.bundle.read import Bundle, load, verify
 from robostral.bundle.store import find, names, stores
-from robostral.bundle.write import sign, write
+from robostral.bundle.write import check_folder, sign, write
 
 __all__ = [
     "Bundle",
@@ -14,6 +14,7 @@ __all__ = [
     "OnnxPolicy",
     "Parity",
     "Success",
+    "check_folder",
     "find",
     "load",
     "names",

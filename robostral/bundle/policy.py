@@ -25,7 +25,7 @@ class OnnxPolicy:
     def __init__(self, bundle: Bundle) -> None:
         self._sealed = bundle.sealed
         self._max_rows = bundle.requirements.max_batch
-        self._session: Any = _open(bundle.model_bytes)
+        self._session: Any = open_session(bundle.model_bytes)
         horizon, n = bundle.sealed.contract.chunk_shape
         self._obs_size = bundle.sealed.contract.obs_size
         found = [_io(value) for value in (*self._session.get_inputs(), *self._session.get_outputs())]
@@ -58,7 +58,13 @@ class OnnxPolicy:
         self._session = None
 
 
-def _open(model: bytes) -> Any:
+def open_session(model: bytes) -> Any:
+    """Start ONNX Runtime on a model's bytes, on one CPU thread; only verified bytes may come near a robot.
+
+    Raises:
+        MissingExtra: onnxruntime is not installed.
+        BundleRefused: onnxruntime does not take the model.
+    """
     ort = require("onnxruntime", "serve")
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

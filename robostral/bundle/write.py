@@ -90,6 +90,19 @@ def write(
     return folder
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse a place where `write` would have to replace something that is no bundle.
+
+    Raises:
+        ConfigError: `folder` is a file, or holds other things than a bundle.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"'{folder}' is a file; choose another place for the bundle")
+    foreign = sorted(set(os.listdir(folder)) - LIMITS.keys()) if folder.is_dir() else []
+    if foreign:
+        raise ConfigError(f"'{folder}' holds '{foreign[0]}', which is no part of a bundle; choose another folder")
+
+
 def sign(folder: Path, private_key: Path) -> Path:
     """Sign a bundle folder in place, after checking everything that `load` checks but the old signature.
 
@@ -117,9 +130,7 @@ def _entry(raw: bytes) -> FileEntry:
 
 
 def _replace(folder: Path, files: dict[str, bytes]) -> None:
-    foreign = sorted(set(os.listdir(folder)) - LIMITS.keys()) if folder.is_dir() else []
-    if foreign:
-        raise ConfigError(f"'{folder}' holds '{foreign[0]}', which is no part of a bundle; choose another folder")
+    check_folder(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:

@@ -77,6 +77,16 @@ def finite_kernel(pose: Pose) -> int:
 
 
 @kernel
+def tcp_pose_kernel(model: FloatArray, q: FloatArray) -> Pose:
+    """Compute T_base_tcp in registers; `q` [rad], shape (n,), is not checked."""
+    n = model.shape[0] - EXTRA_ROWS
+    pose = joint_pose_kernel(model, 0, q[0])
+    for i in range(1, n):
+        pose = compose_kernel(pose, joint_pose_kernel(model, i, q[i]))
+    return compose_kernel(pose, row_pose_kernel(model, n + 1))
+
+
+@kernel
 def tcp_kernel(model: FloatArray, q: FloatArray, T: FloatArray) -> int:
     """Compute T_base_tcp.
 
@@ -91,10 +101,7 @@ def tcp_kernel(model: FloatArray, q: FloatArray, T: FloatArray) -> int:
     n = model.shape[0] - EXTRA_ROWS
     if q.shape[0] != n or T.shape[0] != 4 or T.shape[1] != 4:
         return BAD_SHAPE
-    pose = joint_pose_kernel(model, 0, q[0])
-    for i in range(1, n):
-        pose = compose_kernel(pose, joint_pose_kernel(model, i, q[i]))
-    pose = compose_kernel(pose, row_pose_kernel(model, n + 1))
+    pose = tcp_pose_kernel(model, q)
     store_kernel(pose, T)
     return finite_kernel(pose)
 

@@ -14,6 +14,9 @@ import math
 from robostral.arm.chain import FloatArray
 from robostral.jit import kernel
 
+Rows = tuple[float, float, float, float, float, float, float, float, float]
+"""Rotation row by row: lives in registers."""
+
 
 @kernel
 def quat_from_matrix_kernel(R: FloatArray, quat_wxyz: FloatArray) -> None:
@@ -35,13 +38,21 @@ def quat_from_matrix_kernel(R: FloatArray, quat_wxyz: FloatArray) -> None:
 
 
 @kernel
+def rows_from_quat_kernel(w: float, x: float, y: float, z: float) -> Rows:
+    """Compute the rotation of a quaternion of any length but zero, row by row, in registers."""
+    s = 2.0 / (w * w + x * x + y * y + z * z)
+    return (
+        1.0 - s * (y * y + z * z), s * (x * y - w * z), s * (x * z + w * y),
+        s * (x * y + w * z), 1.0 - s * (x * x + z * z), s * (y * z - w * x),
+        s * (x * z - w * y), s * (y * z + w * x), 1.0 - s * (x * x + y * y),
+    )  # fmt: skip
+
+
+@kernel
 def matrix_from_quat_kernel(quat_wxyz: FloatArray, R: FloatArray) -> None:
     """Compute the rotation, shape (3, 3), of a quaternion, shape (4,), of any length but zero."""
-    w, x, y, z = quat_wxyz[0], quat_wxyz[1], quat_wxyz[2], quat_wxyz[3]
-    s = 2.0 / (w * w + x * x + y * y + z * z)
-    R[0, 0], R[0, 1], R[0, 2] = 1.0 - s * (y * y + z * z), s * (x * y - w * z), s * (x * z + w * y)
-    R[1, 0], R[1, 1], R[1, 2] = s * (x * y + w * z), 1.0 - s * (x * x + z * z), s * (y * z - w * x)
-    R[2, 0], R[2, 1], R[2, 2] = s * (x * z - w * y), s * (y * z + w * x), 1.0 - s * (x * x + y * y)
+    rows = rows_from_quat_kernel(quat_wxyz[0], quat_wxyz[1], quat_wxyz[2], quat_wxyz[3])
+    R[0, 0], R[0, 1], R[0, 2], R[1, 0], R[1, 1], R[1, 2], R[2, 0], R[2, 1], R[2, 2] = rows
 
 
 @kernel
@@ -71,10 +82,11 @@ def matrix_from_rot6d_kernel(rot6d: FloatArray, R: FloatArray) -> None:
 
 
 @kernel
-def rotvec_from_matrix_kernel(R: FloatArray) -> tuple[float, float, float]:
-    """Compute the rotation vector [rad] of a rotation, shape (3, 3), in registers; its length is at most pi."""
-    trace = R[0, 0] + R[1, 1] + R[2, 2]
-    x, y, z = R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]
+def rotvec_from_rows_kernel(rows: Rows) -> tuple[float, float, float]:
+    """Compute the rotation vector [rad] of a rotation given row by row, in registers; its length is at most pi."""
+    r00, r01, r02, r10, r11, r12, r20, r21, r22 = rows
+    trace = r00 + r11 + r22
+    x, y, z = r21 - r12, r02 - r20, r10 - r01
     sine2 = math.sqrt(x * x + y * y + z * z)  # 2 sin(angle)
     if trace > -0.9:
         angle = math.atan2(sine2, trace - 1.0)
@@ -82,18 +94,24 @@ def rotvec_from_matrix_kernel(R: FloatArray) -> tuple[float, float, float]:
         return x * scale, y * scale, z * scale
     # Near half a turn the antisymmetric part vanishes: take the axis from the symmetric part.
     half_w, sign = sine2, 1.0
-    if R[0, 0] >= R[1, 1] and R[0, 0] >= R[2, 2]:
-        a, b, c = 1.0 + R[0, 0] - R[1, 1] - R[2, 2], R[0, 1] + R[1, 0], R[0, 2] + R[2, 0]
+    if r00 >= r11 and r00 >= r22:
+        a, b, c = 1.0 + r00 - r11 - r22, r01 + r10, r02 + r20
         sign = math.copysign(1.0, x)
-    elif R[1, 1] >= R[2, 2]:
-        a, b, c = R[0, 1] + R[1, 0], 1.0 - R[0, 0] + R[1, 1] - R[2, 2], R[1, 2] + R[2, 1]
+    elif r11 >= r22:
+        a, b, c = r01 + r10, 1.0 - r00 + r11 - r22, r12 + r21
         sign = math.copysign(1.0, y)
     else:
-        a, b, c = R[0, 2] + R[2, 0], R[1, 2] + R[2, 1], 1.0 - R[0, 0] - R[1, 1] + R[2, 2]
+        a, b, c = r02 + r20, r12 + r21, 1.0 - r00 - r11 + r22
         sign = math.copysign(1.0, z)
     angle = math.atan2(half_w, trace - 1.0)
     scale = sign * angle / math.sqrt(a * a + b * b + c * c)
     return a * scale, b * scale, c * scale
+
+
+@kernel
+def rotvec_from_matrix_kernel(R: FloatArray) -> tuple[float, float, float]:
+    """Compute the rotation vector [rad] of a rotation, shape (3, 3), in registers; its length is at most pi."""
+    return rotvec_from_rows_kernel((R[0, 0], R[0, 1], R[0, 2], R[1, 0], R[1, 1], R[1, 2], R[2, 0], R[2, 1], R[2, 2]))
 
 
 @kernel
