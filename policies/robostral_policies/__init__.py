@@ -1,1 +1,1 @@
-"""Training: experts, imitation, export, evaluation and the open weights."""
+"""Policies: imitation of scripted experts, export to ONNX, closed-loop evaluation, and the open weights."""

@@ -1,0 +1,80 @@
+"""The card of a bundle: what it does, how well, how it was made. Every figure in it is the run's own."""
+
+from robostral.bundle import Cost, Lineage, Parity
+from robostral.contract import Sealed
+from robostral_policies.config import TrainConfig
+from robostral_policies.evaluate import Evaluation, Row
+
+_CARD = """# {label}
+
+A small neural network that moves the arm of the contract `{contract}` for the task `{task}`, learned by imitation of a
+scripted expert in the environment `{env}`. It takes raw observations in the contract's units and gives raw, bounded
+action chunks; normaliser and bounds are inside the graph. It runs behind a command guard and is not a safety function.
+
+## How well
+
+Fresh episodes on {engine}; no training episode is among them, and every row meets the same ones.
+
+| pilot | success | 95 % Wilson interval | mean cycle | p95 cycle |
+|---|---|---|---|---|
+{rows}
+
+Greatest difference between the trained network and the exported model over {parity_n:,} observations, half of them
+seen in rollouts and half random: {parity:.1e} in the action's unit. One action takes {us:.0f} µs on one thread.
+
+## How it was made
+
+    {command}
+
+DAgger, {rounds} rounds of {episodes} episodes: the expert labels every state, the network drives more and more of them,
+and {noisy:.0%} of the episodes are disturbed. Training alone took {seconds:.0f} s on {machine}.
+{parameters:,} parameters, {bytes:,} bytes. Seed {seed}, revision `{revision}`.
+The same command on the same machine gives the same weights, byte for byte.
+
+## Limits
+
+Goals outside the task's region and arms with other kinematics are out of distribution: contract and requirements in
+`manifest.json` say what was trained for. It knows nothing of obstacles.
+
+Licence of the weights: {licence}.
+"""
+
+
+def write_card(
+    config: TrainConfig,
+    sealed: Sealed,
+    evaluation: Evaluation,
+    lineage: Lineage,
+    parity: Parity,
+    cost: Cost,
+    command: str,
+) -> str:
+    """Write the text of `CARD.md`."""
+    return _CARD.format(
+        label=config.label,
+        contract=sealed.identity[:16],
+        task=sealed.contract.task,
+        env=config.env,
+        engine=config.engine,
+        rows="\n".join(_line(row) for row in evaluation.rows),
+        parity_n=parity.n,
+        parity=parity.max_abs_error,
+        us=evaluation.us_per_action,
+        command=command,
+        rounds=config.dagger.rounds,
+        episodes=config.dagger.episodes,
+        noisy=config.dagger.noisy,
+        seconds=cost.training_s,
+        machine=cost.machine,
+        parameters=cost.parameters,
+        bytes=cost.bytes,
+        seed=config.seed,
+        revision=lineage.git_revision,
+        licence=config.licence,
+    )
+
+
+def _line(row: Row) -> str:
+    s = row.success
+    cycle = "{:.2f} s | {:.2f} s".format(*row.cycle_s) if row.cycle_s else "- | -"
+    return f"| {row.pilot} | {s.successes} of {s.n} | {100 * s.low:.2f} % to {100 * s.high:.2f} % | {cycle} |"

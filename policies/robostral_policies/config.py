@@ -1,0 +1,141 @@
+"""What a training is made of, as data: presets under `configs/train`, changed figure by figure on the command line."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import msgspec
+
+from robostral import config
+from robostral.errors import ConfigError, RobostralError
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+
+MAX_SEED = 1 << 20
+"""Seeds lie below this, so that no two trainings, and no training and its evaluation, share an episode."""
+
+
+class TrainingError(RobostralError):
+    """A training cannot go on as it stands."""
+
+
+class ActorConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Shape of the network.
+
+    Attributes:
+        hidden: Width of each hidden layer.
+        fine: Observation groups that the network sees at a second, finer scale: name -> scale in the group's own unit.
+    """
+
+    hidden: tuple[Positive, ...] = (128, 128, 128)
+    fine: dict[str, float] = {}
+
+
+class DaggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How states are gathered.
+
+    Attributes:
+        rounds: Rounds of gathering and fitting; the expert drives the first alone.
+        episodes: Episodes in each round.
+        beta: The expert drives an episode of round r with probability beta ** r.
+        noisy: Share of episodes in which the driven action is disturbed; labels never are.
+        noise: Standard deviation of that disturbance, as a share of the action's half range.
+    """
+
+    rounds: Positive = 6
+    episodes: Positive = 120
+    beta: Share = 0.5
+    noisy: Share = 0.7
+    noise: float = 0.5
+
+
+class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the network is fitted to the labels of all rounds so far.
+
+    Attributes:
+        steps: Gradient steps per round.
+        last_steps: Gradient steps in the last round.
+        batch: Observations per step.
+        learning_rate: Peak of the one-cycle schedule.
+        floor: Errors count relative to the label's largest entry plus this share of the half range, so that the small
+            deltas near a goal weigh as much as the large ones far away.
+    """
+
+    steps: Positive = 1000
+    last_steps: Positive = 3000
+    batch: Positive = 2048
+    learning_rate: float = 3e-3
+    floor: float = 0.05
+
+
+class EvaluateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the exported model is judged.
+
+    Attributes:
+        episodes: Fresh episodes of the exported model.
+        baseline_episodes: Fresh episodes of each row beside it: expert, random, do-nothing.
+        parity: Observations on which the exported model must equal the network.
+    """
+
+    episodes: Positive = 2000
+    baseline_episodes: Positive = 200
+    parity: Positive = 10_000
+
+
+class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole training. Presets under `configs/train` decode into this.
+
+    Attributes:
+        env: Gymnasium id of an environment that has a contract and an expert.
+        name, version: What the bundle is called.
+        engine: Physics that the environment runs on, for the manifest.
+        licence: SPDX identifier of the weights.
+        seed: Everything random follows from it; below `MAX_SEED`.
+    """
+
+    env: str
+    name: str
+    version: Positive = 1
+    engine: str = "pybullet"
+    licence: str = "Apache-2.0"
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=MAX_SEED)] = 0
+    actor: ActorConfig = ActorConfig()
+    dagger: DaggerConfig = DaggerConfig()
+    fit: FitConfig = FitConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+
+    @property
+    def label(self) -> str:
+        """Name and version in one word, as the bundle's folder is called."""
+        return f"{self.name}-v{self.version}"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all figures, in hex."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
+
+
+def override(preset: TrainConfig, settings: Iterable[str]) -> TrainConfig:
+    """Change figures of a preset.
+
+    Args:
+        preset: Where to start from.
+        settings: Each ``dotted.key=value``, the value in YAML, for example ``dagger.rounds=3``.
+
+    Raises:
+        ConfigError: Not of that form, an unknown key (the nearest is suggested), or a wrong value.
+    """
+    tree: dict[str, Any] = msgspec.to_builtins(preset)
+    for setting in settings:
+        path, separator, value = setting.partition("=")
+        if not separator:
+            raise ConfigError(f"--set {setting}: expected KEY=VALUE, for example dagger.rounds=3")
+        *parents, key = path.split(".")
+        branch = tree
+        for parent in parents:
+            branch = branch.setdefault(parent, {})
+            if not isinstance(branch, dict):
+                raise ConfigError(f"--set {setting}: '{parent}' is a figure, it has no '{key}'")
+        branch[key] = config.decode(value.encode(), object, f"--set {setting}")
+    return config.decode(msgspec.yaml.encode(tree), TrainConfig, "--set")

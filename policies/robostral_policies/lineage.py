@@ -1,0 +1,64 @@
+"""Where weights come from: revision, package versions, machine."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import robostral
+from robostral.bundle import Lineage
+from robostral_policies.checkpoint import State
+
+_PACKAGES = ("robostral", "numpy", "numba", "torch", "onnx", "onnxscript", "onnxruntime", "gymnasium", "pybullet")
+
+
+def lineage_of(state: State) -> Lineage:
+    """Describe where the weights of a finished training come from."""
+    return Lineage(
+        environment=state.config.env,
+        engine=state.config.engine,
+        config_sha256=state.config.digest,
+        seed=state.config.seed,
+        git_revision=revision(),
+        packages=packages(),
+        data={name: digest for name, digest in state.files.items() if name.startswith("data")},
+    )
+
+
+def revision() -> str:
+    """Return the commit that this code is from, `+changes` if files differ from it; the release outside a checkout."""
+    folder = Path(__file__).parent
+    try:
+        head = _git(folder, "rev-parse", "HEAD")
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ":/*.py", ":/*.yaml")
+    except (OSError, subprocess.CalledProcessError):
+        return f"release {robostral.__version__}"
+    return f"{head}+changes" if changed else head
+
+
+def packages() -> dict[str, str]:
+    """List the versions of the packages that shape the weights, as far as they are installed."""
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine(workers: int) -> str:
+    """Describe this machine and the number of worker processes."""
+    return f"{os.cpu_count()} x {_processor()}, {platform.system()}, {workers} worker processes"
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _git(folder: Path, *args: str) -> str:
+    return subprocess.run(["git", *args], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()

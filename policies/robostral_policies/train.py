@@ -1,0 +1,150 @@
+"""From nothing to a bundle: rounds of DAgger, export, parity, closed-loop evaluation, manifest, signature."""
+
+import os
+from pathlib import Path
+
+import msgspec
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from robostral import bundle
+from robostral.bundle import Cost, Parity
+from robostral.bundle.trust import load_private
+from robostral.errors import ConfigError
+from robostral_policies.card import write_card
+from robostral_policies.checkpoint import Checkpoint
+from robostral_policies.config import TrainConfig, TrainingError
+from robostral_policies.curve import draw_curve
+from robostral_policies.dagger import Samples
+from robostral_policies.evaluate import Evaluation, Judge
+from robostral_policies.export import parity, probe, to_onnx
+from robostral_policies.lineage import lineage_of, machine
+from robostral_policies.rollout import Rollouts
+from robostral_policies.training import Training
+
+MAX_PARITY = 1e-5
+"""Greatest difference between network and exported model that leaves this house [unit of the action]."""
+
+
+def working_folder(out: Path) -> Path:
+    """Return the folder beside the bundle that holds checkpoints, the training curve and the evaluation."""
+    return out.with_name(f"{out.name}.training")
+
+
+def train(
+    config: TrainConfig,
+    out: Path,
+    *,
+    command: str,
+    workers: int = 1,
+    resume: bool = False,
+    key: Path | None = None,
+    console: Console | None = None,
+) -> Evaluation:
+    """Train, export and judge a policy, and write its bundle.
+
+    Args:
+        config: The recipe.
+        out: Folder of the bundle; `working_folder(out)` holds everything else.
+        command: What the user typed, for the card.
+        workers: Processes that play episodes; the weights do not depend on it.
+        resume: Go on with the training in the working folder.
+        key: Private key (PEM, Ed25519) that signs the bundle; None leaves it unsigned.
+        console: Where progress is shown.
+
+    Raises:
+        TrainingError: There is an unfinished training, or the one to resume is another one, or numbers are not finite.
+        ConfigError: `out` holds other things than a bundle, or the key cannot be used.
+        MissingExtra: A package that training needs is not installed.
+    """
+    torch.set_num_threads(1)
+    _check_before_work(out, key)
+    columns = TextColumn("{task.description:<48}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Rollouts(config.env, workers) as rollouts, Progress(*columns, console=console) as progress:
+        training = Training.start(config, Checkpoint(working_folder(out)), rollouts, resume)
+        while not training.finished:
+            training.play_round(progress)
+        model = to_onnx(training.actor)
+        checked = check_parity(training, model)
+        evaluation = judge(training, model, progress)
+        write(training, out, model, checked, evaluation, command, machine(workers), key)
+    return evaluation
+
+
+def check_parity(training: Training, model: bytes) -> Parity:
+    """Compare an exported model with the network, on rollout and random observations.
+
+    Raises:
+        TrainingError: They differ by more than `MAX_PARITY`.
+    """
+    config = training.state.config
+    obs = probe(Samples.join(training.samples).obs, config.evaluate.parity, config.seed)
+    found = Parity(parity(training.actor, model, obs), len(obs))
+    if not found.max_abs_error <= MAX_PARITY:
+        raise TrainingError(f"the exported model differs from the network by {found.max_abs_error:.1e} > {MAX_PARITY}")
+    return found
+
+
+def judge(training: Training, model: bytes, progress: Progress) -> Evaluation:
+    """Evaluate an exported model; leave `evaluation.json` and the training curve in the working folder."""
+    config, checkpoint = training.state.config, training.checkpoint
+    total = config.evaluate.episodes + 3 * config.evaluate.baseline_episodes
+    bar = progress.add_task("fresh episodes", total=total)
+    evaluation = Judge(training.rollouts, config, lambda done: progress.advance(bar, done)).evaluate(model)
+    checkpoint.put("evaluation.json", msgspec.json.format(msgspec.json.encode(evaluation), indent=2))
+    draw_curve(training.state, evaluation, checkpoint.folder / "curve.svg")
+    return evaluation
+
+
+def write(
+    training: Training,
+    out: Path,
+    model: bytes,
+    checked: Parity,
+    evaluation: Evaluation,
+    command: str,
+    where: str,
+    key: Path | None,
+) -> None:
+    """Write the bundle with the figures of this run, and mark the training as finished."""
+    config, lineage = training.state.config, lineage_of(training.state)
+    cost = Cost(
+        parameters=training.actor.parameter_count(),
+        bytes=len(model),
+        us_per_action=evaluation.us_per_action,
+        training_s=sum(log.seconds for log in training.state.rounds),
+        machine=where,
+    )
+    metrics = {config.engine + ("" if r.pilot == "model" else f"/{r.pilot}"): r.success for r in evaluation.rows}
+    bundle.write(
+        out,
+        model,
+        training.sealed,
+        training.rollouts.cell.requirements,
+        name=config.name,
+        version=config.version,
+        lineage=lineage,
+        metrics=metrics,
+        parity=checked,
+        cost=cost,
+        card=write_card(config, training.sealed, evaluation, lineage, checked, cost, command),
+        licence=config.licence,
+        private_key=key,
+    )
+    training.finish()
+
+
+def _check_before_work(out: Path, key: Path | None) -> None:
+    """Refuse now what would be refused after minutes of work."""
+    if key is not None:
+        load_private(key)
+    if not out.exists():
+        return
+    foreign = (
+        sorted(set(os.listdir(out)) - {"model.onnx", "manifest.json", "signature", "CARD.md"})
+        if out.is_dir()
+        else [out.name]
+    )
+    if foreign:
+        raise ConfigError(f"--out '{out}' holds '{foreign[0]}', which is no part of a bundle; choose another folder")

@@ -1,0 +1,63 @@
+"""A cell of two joints without physics: what training asks of an environment, small enough to learn in seconds."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from robostral.contract import Action, Contract, Device, ObsField, Rate, Requirements, Sealed
+
+ID = "toy_cell:Toy-v0"
+BOUND = 0.1
+
+
+class ToyCell(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
+    def __init__(self) -> None:
+        contract = Contract(
+            task="toy",
+            devices=(Device("arm", ("a", "b"), (1, 1)),),
+            obs=(ObsField("q", (2,), "rad", "base", "driver"), ObsField("error", (2,), "rad", "base", "derived")),
+            action=Action("joint_position_delta", (-BOUND,) * 2, (BOUND,) * 2, "rad", "base", 3, 0.04, 0.12),
+            rate=Rate(25.0, 0.0),
+        )
+        self.sealed = Sealed.seal(contract)
+        self.requirements = Requirements(
+            control_hz=(100.0, 1000.0),
+            command_modes=("joint_position",),
+            arm="toy",
+            kinematics_sha256="0" * 64,
+            kinematics_tolerance_mm=1.0,
+            kinematics_tolerance_mrad=1.0,
+            limits=((1.0, 1.0),),
+            max_latency_s=0.1,
+        )
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (4,))
+        self.action_space = gymnasium.spaces.Box(-BOUND, BOUND, contract.chunk_shape)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        super().reset(seed=seed)
+        self.q, self.goal = self.np_random.uniform(-1.0, 1.0, (2, 2))
+        self.steps = 0
+        return self.obs(), {"success": False}
+
+    def step(self, action: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        self.q = self.q + np.clip(action.astype(float)[0], -BOUND, BOUND)
+        self.steps += 1
+        success = bool(np.abs(self.goal - self.q).max() < 0.01)
+        return self.obs(), -1.0, success, self.steps >= 40, {"success": success}
+
+    def obs(self) -> NDArray[np.float32]:
+        return np.concatenate([self.q, self.goal - self.q]).astype(np.float32)
+
+    def expert(self, obs: NDArray[np.float32]) -> NDArray[np.float64]:
+        left, chunk = obs[2:].astype(float), np.zeros((3, 2))
+        for step in chunk:
+            step[:] = np.clip(0.5 * left, -BOUND, BOUND)
+            left = left - step
+        return chunk
+
+
+gymnasium.register("Toy-v0", entry_point=ToyCell)
