@@ -19,6 +19,7 @@ from robostral.serving.sessions import Session, Sessions
 from robostral.serving.wire import (
     HEARTBEAT_MS,
     SILENCE_MS,
+    Accepted,
     Drop,
     Refused,
     Request,
@@ -50,7 +51,7 @@ class PolicyServer:
     Attributes:
         endpoint: Where the server listens.
         public_key: Its CURVE key in Z85.
-        counts: Answers by status, dropped messages by reason, connections refused by key.
+        counts: Answers by status, dropped messages and refused connections by reason.
 
     Raises:
         ServingError: The address is in use or malformed, or a key is missing.
@@ -84,6 +85,7 @@ class PolicyServer:
             for hosted in self.hosted:
                 hosted.warm_up()
             prove(self)
+            self.counts.clear()
             if on_ready is not None:
                 on_ready(self.endpoint)
             while not self._stopping.is_set():
@@ -128,18 +130,17 @@ class PolicyServer:
     def turn(self, timeout_ms: int) -> None:
         """Wait for events, take in what is there, answer it."""
         events = dict(self._poller.poll(timeout_ms))
-        if self._auth.socket in events:
-            self._auth.answer()
-            self.counts["refused_keys"] = self._auth.refused
+        if self._auth.socket in events or time.monotonic_ns() > self._roster_due_ns:
+            self._roster_due_ns = time.monotonic_ns() + ROSTER_NS
+            if self.roster.refresh():
+                self.sessions.end_revoked()
+        if self._auth.socket in events and not self._auth.answer():
+            self.counts[Drop.KEY] += 1
         if self._router in events:
             self._drain()
             for hosted in self.hosted:
                 while hosted.waiting:
                     self._answer(hosted)
-        if time.monotonic_ns() > self._roster_due_ns:
-            self._roster_due_ns = time.monotonic_ns() + ROSTER_NS
-            if self.roster.refresh():
-                self.sessions.end_revoked()
 
     def _configure(self, secret: bytes) -> None:
         router = self._router
@@ -174,43 +175,30 @@ class PolicyServer:
                 while self._router.get(zmq.RCVMORE):
                     self._router.recv()
                 self.counts[Drop.PARTS] += 1
-            elif (drop := self._take_in(route, frame)) is not None:
-                self.counts[drop] += 1
+            else:
+                self._take_in(route, str(frame.get("User-Id")), frame)
 
-    def _take_in(self, route: bytes, frame: zmq.Frame) -> Drop | None:
-        user = str(frame.get("User-Id"))
+    def _take_in(self, route: bytes, user: str, frame: zmq.Frame) -> None:
         if is_json(frame.buffer):
-            return self._greet(route, user, frame.bytes)
+            self._say(route, self.sessions.greet(route, user, frame.bytes))
+            return
         session = self.sessions.find(route, user)
         if session is None:
-            return self._turn_away(route, user)
-        if not session.may_act:
-            return Drop.ROLE
+            # A robot whose session is over must dial again; a revoked key hears nothing.
+            self._say(route, Drop.REVOKED if self.roster.grant(user) is None else Refused("session"))
+            return
         request = read_request(frame.buffer, session.hosted.layout, session.token, session.hosted.max_batch)
-        if isinstance(request, Drop):
-            return request
-        if (request.session, request.seq) <= session.last:
-            return Drop.ORDER
-        session.last, session.received_ns = (request.session, request.seq), time.monotonic_ns()
-        older, session.pending = session.pending, request
-        if older is not None:
-            return Drop.SUPERSEDED
-        session.hosted.waiting.append(session)
-        return None
+        drop = request if isinstance(request, Drop) else session.offer(request)
+        if drop is not None:
+            self.counts[drop] += 1
 
-    def _greet(self, route: bytes, user: str, message: bytes) -> Drop | None:
-        answer = self.sessions.greet(route, user, message)
+    def _say(self, route: bytes, answer: Accepted | Refused | Drop) -> None:
         if isinstance(answer, Drop):
-            return answer
+            self.counts[answer] += 1
+            return
+        if isinstance(answer, Refused):
+            self.counts[Drop.SESSION if answer.reason == "session" else Drop.HELLO] += 1
         self._send(route, encode(answer))
-        return Drop.HELLO if isinstance(answer, Refused) else None
-
-    def _turn_away(self, route: bytes, user: str) -> Drop:
-        """Tell a robot whose session is over that it must dial again; tell a revoked key nothing."""
-        if self.roster.grant(user) is None:
-            return Drop.REVOKED
-        self._send(route, encode(Refused("session")))
-        return Drop.SESSION
 
     def _answer(self, hosted: Hosted) -> None:
         """Run one batch; what cannot be answered in its budget, or is no number, is answered before it."""
@@ -246,8 +234,8 @@ class PolicyServer:
     def _reply(self, session: Session, request: Request, status: Status, start_ns: int, infer_us: int = 0) -> None:
         received_ns = session.received_ns
         times_us = ((time.monotonic_ns() - received_ns) // 1000, (start_ns - received_ns) // 1000, infer_us)
-        self._send(session.route, session.hosted.reply.seal(session.token, status, request, times_us))
         self.counts[status.name.lower()] += 1
+        self._send(session.route, session.hosted.reply.seal(session.token, status, request, times_us))
 
     def _send(self, route: bytes, frame: bytes | memoryview) -> None:
         try:

@@ -39,6 +39,20 @@ class Session:
         self.pending: Request | None = None
         self.received_ns = time.monotonic_ns()
 
+    def offer(self, request: Request) -> Drop | None:
+        """Make `request` the one that waits; return why it, or the one that it replaces, is dropped."""
+        if not self.may_act:
+            return Drop.ROLE
+        number = (request.session, request.seq)
+        if number <= self.last:
+            return Drop.ORDER
+        older, self.pending = self.pending, request
+        self.last, self.received_ns = number, time.monotonic_ns()
+        if older is not None:
+            return Drop.SUPERSEDED
+        self.hosted.waiting.append(self)
+        return None
+
 
 class Sessions:
     """All sessions of a server.

@@ -109,6 +109,7 @@ class Status(IntEnum):
 class Drop(StrEnum):
     """Why a message was dropped; the name under which it is counted."""
 
+    KEY = "key"
     SIZE = "size"
     MAGIC = "magic"
     VERSION = "version"

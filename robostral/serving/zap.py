@@ -18,22 +18,18 @@ class Authenticator:
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], roster: Roster) -> None:
         self._roster = roster
-        self.refused = 0
-        """Connections refused since the start."""
         self.socket = context.socket(zmq.REP)
         self.socket.linger = 0
         self.socket.bind(ENDPOINT)
 
-    def answer(self) -> None:
-        """Answer one waiting question."""
+    def answer(self) -> bool:
+        """Answer one waiting question; return the answer."""
         version, ticket, domain, _, _, mechanism, *credentials = self.socket.recv_multipart(zmq.NOBLOCK)
         key = z85.encode(credentials[0]).decode() if mechanism == b"CURVE" and len(credentials[0]) == 32 else ""
-        if version == b"1.0" and domain == DOMAIN.encode() and self._roster.grant(key) is not None:
-            verdict = [b"200", b"OK", key.encode()]
-        else:
-            self.refused += 1
-            verdict = [b"400", b"key not allowed", b""]
+        allowed = version == b"1.0" and domain == DOMAIN.encode() and self._roster.grant(key) is not None
+        verdict = [b"200", b"OK", key.encode()] if allowed else [b"400", b"key not allowed", b""]
         self.socket.send_multipart([b"1.0", ticket, *verdict, b""])
+        return allowed
 
     def close(self) -> None:
         """Stop answering; from here on every connection is refused."""
