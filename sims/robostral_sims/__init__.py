@@ -1,12 +1,23 @@
-"""Simulated cells: scenes, engines, tasks and environments. Importing this package loads no engine."""
+"""Simulated cells: scenes, engines, tasks and environments. Importing this package loads no engine.
+
+Where Gymnasium is installed, the import registers the environments, so that
+`gymnasium.make("robostral_sims:Robostral/Reach-v0")` works whatever was imported before.
+"""
+
+from importlib.util import find_spec
+
+TASKS = {"Reach": "robostral_sims.tasks.reach:Reach"}
+"""Every task by the name that its environment id carries."""
 
 
 def register() -> None:
-    """Register the environments with Gymnasium; its entry-point group calls this, and calling it again is harmless."""
-    import gymnasium
-
-    from robostral_sims.tasks import TASKS
+    """Register the environments with Gymnasium; calling it again is harmless."""
+    from gymnasium.envs import registration
 
     for task in TASKS:
-        if (name := f"Robostral/{task}-v0") not in gymnasium.registry:
-            gymnasium.register(name, entry_point="robostral_sims.env:CellEnv", kwargs={"task": task})
+        if (name := f"Robostral/{task}-v0") not in registration.registry:
+            registration.register(name, entry_point="robostral_sims.env:CellEnv", kwargs={"task": task})
+
+
+if find_spec("gymnasium") is not None:
+    register()

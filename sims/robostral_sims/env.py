@@ -1,0 +1,184 @@
+"""A cell as a Gymnasium environment: spaces from the contract, one policy step per `step`."""
+
+from functools import partial
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from robostral.arm import load_arm
+from robostral.contract import Contract, Requirements, Sealed
+from robostral.errors import RobostralError
+from robostral_sims.engines import World, WorldState, load_engine
+from robostral_sims.randomize import NOMINAL, Randomization, draw
+from robostral_sims.scene import load_scene
+from robostral_sims.stepper import CellStepper
+from robostral_sims.tasks import load_task
+
+_BOUNDS = {"rad": 4.0 * np.pi, "rad/s": 100.0, "m": 10.0, "1": 1.001, "m, rad": 10.0}
+"""What no observation exceeds, by unit; spaces must be finite, and nothing is clipped to them."""
+
+
+class EnvError(RobostralError):
+    """An environment was used in a way that it cannot answer."""
+
+
+class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
+    """One task in one cell, with the observation code, control law and guard of the real arm.
+
+    An action is a whole chunk, shape (horizon, n), in shares of the contract's bounds: -1 is `low`, +1 is `high`.
+    `to_action` and `to_chunk` convert. A step executes the chunk for one policy period; its further rows are what a
+    late server would leave to the arm, and are used for as long as the episode's latency lasts.
+
+    `info` holds `success`, `reason` (`running`, `success`, `time limit`, or the guard's reason), the task's figures,
+    how many set-points the guard changed, and what was drawn for the episode (`plant`).
+
+    Args:
+        task: Task's name.
+        arm: Arm's name.
+        engine: Engine's name.
+        cell: Cell preset by name or path; `<arm>-<task>` by default.
+        rate_hz: Control rate [Hz], a multiple of the policy's rate.
+        randomize: Whether each episode draws its own plant; otherwise all are the nominal one.
+        render_mode: None or `rgb_array`.
+
+    Raises:
+        UnknownName: No such task, arm, engine or cell; the nearest name is suggested.
+        ConfigError: The cell's file is wrong, or the rate does not fit the contract.
+    """
+
+    metadata = {  # noqa: RUF012 - Gymnasium declares it so
+        "render_modes": ["rgb_array"],
+        "render_fps": 25,
+    }
+
+    def __init__(
+        self,
+        task: str = "Reach",
+        arm: str = "ur5e",
+        engine: str = "pybullet",
+        cell: str | None = None,
+        rate_hz: float = 250.0,
+        randomize: bool = True,
+        render_mode: str | None = None,
+    ) -> None:
+        make_task, make_world, model = load_task(task), load_engine(engine), load_arm(arm)
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise EnvError(f"render_mode '{render_mode}' is not one of {self.metadata['render_modes']}")
+        self.render_mode = render_mode
+        self.scene = load_scene(cell or f"{arm}-{task.lower()}")
+        self.task = make_task(model, self.scene)
+        self.sealed = Sealed.seal(self.task.contract)
+        self._ranges = Randomization() if randomize else None
+        self._open = partial(make_world, self.scene, 1.0 / rate_hz)
+        self._world: World | None = self._open()
+        self._stepper = CellStepper(model, self.contract, self.scene, 1.0 / rate_hz)
+        self._running, self._steps = False, 0
+        self._plant = NOMINAL
+
+        bound = np.concatenate([np.full(field.size, _BOUNDS[field.unit]) for field in self.contract.obs])
+        self.observation_space = spaces.Box(-bound.astype(np.float32), bound.astype(np.float32), dtype=np.float32)
+        self.action_space = spaces.Box(-1.0, 1.0, self.contract.chunk_shape, np.float32)
+        low, high = np.array(self.contract.action.low), np.array(self.contract.action.high)
+        self._middle, self._reach = (high + low) / 2.0, (high - low) / 2.0
+
+    @property
+    def contract(self) -> Contract:
+        """What a policy for this environment sees and does; prints as a table."""
+        return self.sealed.contract
+
+    @property
+    def requirements(self) -> Requirements:
+        """Where a policy trained here may run."""
+        return self.task.requirements
+
+    def expert(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the scripted expert's chunk [units of the contract]: obs (obs_size,) to (horizon, n), or rows of both.
+
+        It is a function of the observation alone; what it returns goes through `to_action` into `step`.
+        """
+        return self.task.expert(obs)
+
+    def to_action(self, chunk: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Turn chunks [units of the contract] into actions [shares of its bounds]."""
+        return np.asarray((chunk - self._middle) / self._reach, dtype=np.float32)
+
+    def to_chunk(self, action: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Turn actions [shares of the contract's bounds] into chunks [its units]."""
+        return np.asarray(self._middle + self._reach * action, dtype=np.float32)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Build the world anew, also after `close`, and begin an episode; same seed, same bits.
+
+        Args:
+            seed: Seed of this and all later episodes; None goes on with the present one.
+            options: None; there are none.
+        """
+        super().reset(seed=seed)
+        self._plant = draw(self._ranges, self.np_random) if self._ranges else NOMINAL
+        start = self.task.start(self.np_random)
+        scene = self._plant.apply(self.scene)
+        self._world = self._world or self._open()
+        self._world.reset(WorldState.at_rest(scene, start.q), scene)
+        self._stepper.reset(self._world, start.q, start.external, self._plant.latency_s)
+        self._running, self._steps = True, 0
+        return self._stepper.observe(), self._info(success=False, reason="running", figures={})
+
+    def step(self, action: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        """Execute an action for one policy step.
+
+        Args:
+            action: Shape (horizon, n), shares of the contract's bounds; beyond +-1 it is clipped, as on the arm.
+
+        Raises:
+            EnvError: Not reset, the episode is over, a wrong shape, or not a number.
+        """
+        if not self._running:
+            raise EnvError("the episode is over, or has not begun: call reset() before step()")
+        action = np.asarray(action, dtype=np.float32)
+        if action.shape != self.action_space.shape:
+            raise EnvError(f"action has the shape {action.shape}, the contract needs {self.action_space.shape}")
+        if not np.isfinite(action).all():
+            raise EnvError("action holds a NaN or an infinity")
+        chunk = self.to_chunk(action)
+        stopped = self._stepper.step(chunk)
+        self._steps += 1
+        obs = self._stepper.observe()
+        verdict = self.task.judge(obs, chunk)
+        late = self._steps * self.contract.action.dt_s >= self.task.time_limit_s - 1e-9
+        reason = "success" if verdict.success else stopped or ("time limit" if late else "running")
+        terminated, truncated = verdict.success or stopped is not None, reason == "time limit"
+        self._running = not (terminated or truncated)
+        info = self._info(success=verdict.success, reason=reason, figures=verdict.figures)
+        return obs, verdict.reward, terminated, truncated, info
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """Draw the cell as its camera sees it, shape (240, 320, 3); None without a render mode.
+
+        Raises:
+            EnvError: The environment is closed.
+        """
+        if self._world is None:
+            raise EnvError("the environment is closed: call reset() before render()")
+        return self._world.render(320, 240) if self.render_mode == "rgb_array" else None
+
+    def close(self) -> None:
+        """Release the engine; calling it twice is harmless."""
+        self._running = False
+        if self._world is not None:
+            self._world.close()
+            self._world = None
+
+    def _info(self, *, success: bool, reason: str, figures: dict[str, float]) -> dict[str, Any]:
+        return {
+            "success": success,
+            "reason": reason,
+            "limited": self._stepper.limited,
+            "time_s": self._steps * self.contract.action.dt_s,
+            "plant": self._plant.figures(),
+            **figures,
+        }

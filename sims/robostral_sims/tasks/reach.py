@@ -1,0 +1,180 @@
+"""Reach: bring the tcp to a pose anywhere in a box, from wherever it stands, and settle there."""
+
+import math
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robostral.arm import Arm
+from robostral.arm.chain import FloatArray
+from robostral.contract import Action, Contract, Device, Rate
+from robostral.errors import ConfigError
+from robostral.jit import kernel
+from robostral.kinematics.fk import tcp_kernel
+from robostral.kinematics.ik import NoSolution
+from robostral.kinematics.se3 import (
+    matrix_from_quat_kernel,
+    matrix_from_rot6d_kernel,
+    matrix_from_rotvec_kernel,
+    quat_from_matrix_kernel,
+)
+from robostral.kinematics.ur import is_ur, ur_ik_all_kernel
+from robostral.requirements import requirements_of
+from robostral.signals import obs_field
+from robostral_sims.scene import Scene
+from robostral_sims.tasks import Start, Verdict
+
+POSITION_TOLERANCE_M = 0.005
+ROTATION_TOLERANCE_RAD = math.radians(3.0)
+SETTLED_S = 0.2
+MAX_TILT_RAD = math.radians(45.0)
+MAX_YAW_RAD = math.radians(90.0)
+
+_DT_S, _HORIZON, _DELTA_RAD, _LATENCY_S = 0.04, 3, 0.06, 0.02
+_GAIN, _BRAKING, _LEAD_S = 0.5, 6.0, 0.03
+"""Of the expert: share of what is left per step [1], deceleration [rad/s²], lead of the set-point over the arm [s]."""
+_HOME_SHARE = 0.2
+"""Share of episodes that begin at home; the others begin at a pose drawn like a goal."""
+
+
+class Reach:
+    """Reach a 6-DoF pose: within 5 mm and 3 deg, measured, for 0.2 s without a break.
+
+    Goals are uniform in the cell's region `goals`; the tool points down as at home, tilted by up to 45 deg to any side
+    (uniform on the cap of the sphere) and turned by a yaw within +-90 deg of home's.
+
+    Args:
+        arm: The arm; at its home the tool must point down.
+        scene: The cell; its region `goals` is the box.
+
+    Raises:
+        ConfigError: The cell has no region `goals`, or the arm no closed form.
+    """
+
+    time_limit_s = 6.0
+
+    def __init__(self, arm: Arm, scene: Scene) -> None:
+        if not is_ur(arm.chain):
+            raise ConfigError(f"task 'Reach' needs the closed form of a UR arm; '{arm.name}' has none")
+        if "goals" not in scene.regions:
+            raise ConfigError(f"task 'Reach' needs a region 'goals' in its cell; it has {sorted(scene.regions)}")
+        self.box = scene.regions["goals"]
+        self._arm, self._held_s = arm, 0.0
+        self._T_home = np.empty((4, 4))
+        tcp_kernel(arm.chain.model, arm.home, self._T_home)
+        self._R: FloatArray = np.empty((3, 3))
+        self._Q: FloatArray = np.empty((8, 6))
+        self._branch = int(np.nanargmin(np.linalg.norm(self._branches(self._T_home) - arm.home, axis=1)))
+        self.contract = _contract(arm)
+        self.requirements = requirements_of(arm, max_latency_s=_LATENCY_S)
+
+    def sample_goal(self, rng: np.random.Generator) -> FloatArray:
+        """Draw a goal as the contract's external vector: p [m] and quat_wxyz in `base`, shape (7,)."""
+        tilt = math.acos(rng.uniform(math.cos(MAX_TILT_RAD), 1.0))
+        side, yaw = rng.uniform(-math.pi, math.pi), rng.uniform(-MAX_YAW_RAD, MAX_YAW_RAD)
+        R = _rotation(tilt * math.cos(side), tilt * math.sin(side), 0.0) @ _rotation(0.0, 0.0, yaw)
+        goal = np.empty(7)
+        goal[:3] = rng.uniform(self.box.low, self.box.high)
+        quat_from_matrix_kernel(R @ self._T_home[:3, :3], goal[3:])
+        return goal
+
+    def start(self, rng: np.random.Generator) -> Start:
+        """Draw a goal, and a start at rest: home, or any pose that could be a goal, so that goal to goal is trained."""
+        self._held_s = 0.0
+        external = self.sample_goal(rng)
+        from_home, other = rng.random() < _HOME_SHARE, self.sample_goal(rng)
+        return Start(self._arm.home.copy() if from_home else self._solve(_pose(other)), external)
+
+    def judge(self, obs: NDArray[np.float32], chunk: NDArray[np.float32]) -> Verdict:
+        """Judge one policy step; success once the pose has held for 0.2 s."""
+        position = float(np.linalg.norm(obs[-6:-3]))
+        rotation = float(np.linalg.norm(obs[-3:]))
+        inside = position <= POSITION_TOLERANCE_M and rotation <= ROTATION_TOLERANCE_RAD
+        held_s, self._held_s = self._held_s, self._held_s + _DT_S if inside else 0.0
+        success = inside and held_s >= SETTLED_S - 1e-9
+        reward = -2.0 * position  # nearer is better, at every step, so sooner is better as well
+        reward -= 0.2 * rotation  # a rad weighs as 0.1 m: both errors then end together
+        reward -= 0.01 * float(np.mean(np.square(chunk[0] / _DELTA_RAD)))  # gentle commands where they do as well
+        reward += 5.0 * success  # more than any step can cost: ending the episode always pays
+        figures = {"position_error_m": position, "rotation_error_rad": rotation}
+        return Verdict(reward, success, figures)
+
+    def expert(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the scripted expert's chunk, a function of the observation alone.
+
+        Args:
+            obs: Shape (27,) or (rows, 27).
+
+        Returns:
+            Chunks [rad], shape (3, n) or (rows, 3, n): straight in joint space to home's branch of the closed form.
+        """
+        rows = np.atleast_2d(obs)
+        n = self._arm.chain.n
+        chunks = np.empty((len(rows), _HORIZON, n), dtype=np.float32)
+        for row, chunk in zip(rows.astype(np.float64), chunks, strict=True):
+            T = np.eye(4)
+            matrix_from_rot6d_kernel(row[2 * n + 3 : 2 * n + 9], T[:3, :3])
+            T[:3, 3] = row[2 * n : 2 * n + 3]
+            _straight(self._solve(T) - row[:n], row[n : 2 * n], chunk)
+        return chunks.reshape(*np.shape(obs)[:-1], _HORIZON, n)
+
+    def _solve(self, T_base_tcp: FloatArray) -> FloatArray:
+        """Return the joint positions of a pose in home's own branch, where they are a smooth function of the pose.
+
+        Raises:
+            NoSolution: Nothing inside the limits reaches it.
+        """
+        q: FloatArray = self._branches(T_base_tcp)[self._branch].copy()
+        if np.isnan(q[0]):
+            raise NoSolution(f"nothing inside the limits reaches p = {np.round(T_base_tcp[:3, 3], 4).tolist()} m")
+        return q
+
+    def _branches(self, T_base_tcp: FloatArray) -> FloatArray:
+        """Return all branches of the closed form, one per row, each at the full turns nearest to home."""
+        ur_ik_all_kernel(self._arm.chain.model, self._arm.limits.array, T_base_tcp, self._arm.home, self._R, self._Q)
+        return self._Q
+
+
+def _rotation(x: float, y: float, z: float) -> FloatArray:
+    R = np.empty((3, 3))
+    matrix_from_rotvec_kernel(np.array([x, y, z]), R)
+    return R
+
+
+def _pose(external: FloatArray) -> FloatArray:
+    T = np.eye(4)
+    matrix_from_quat_kernel(external[3:], T[:3, :3])
+    T[:3, 3] = external[:3]
+    return T
+
+
+@kernel
+def _straight(error: FloatArray, dq: FloatArray, chunk: NDArray[np.float32]) -> None:
+    """Fill the deltas [rad], shape (H, n), that end `error` [rad] on a straight line, fast and without overshoot."""
+    left = error - _LEAD_S * dq
+    for step in range(chunk.shape[0]):
+        far = np.max(np.abs(left))
+        braking = math.sqrt(2.0 * _BRAKING * far) * _DT_S
+        share = min(_GAIN, min(_DELTA_RAD, braking) / max(far, 1e-12))
+        for i in range(left.shape[0]):
+            chunk[step, i] = share * left[i]
+            left[i] -= share * left[i]
+
+
+def _contract(arm: Arm) -> Contract:
+    n = arm.chain.n
+    obs = tuple(obs_field(name, n) for name in ("q", "dq", "goal_position", "goal_rot6d", "goal_error"))
+    action = Action(
+        kind="joint_position_delta",
+        low=(-_DELTA_RAD,) * n,
+        high=(_DELTA_RAD,) * n,
+        unit="rad",
+        frame="joint",
+        horizon=_HORIZON,
+        dt_s=_DT_S,
+        chunk_valid_s=_HORIZON * _DT_S,
+    )
+    signs: list[Literal[-1, 1]] = [1] * n
+    device = Device("arm", arm.chain.joint_names, tuple(signs))
+    return Contract("reach", (device,), obs, action, Rate(policy_hz=1.0 / _DT_S, trained_latency_s=_LATENCY_S))
