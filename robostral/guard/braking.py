@@ -11,6 +11,9 @@ from robostral.kinematics.fk import tcp_kernel
 ROUNDING = 1e-9
 """Relative slack of the simulated stop against its own limits, which are 1e-6 inside the figures."""
 
+STOPS, HITS, FAST = 0, 1, 2
+"""Answers of `simulate_stop`."""
+
 
 @kernel
 def store(state: FloatArray, row: int, i: int, q: float, w: float, q_next: float) -> bool:
@@ -66,11 +69,12 @@ def path_deceleration(table: FloatArray, state: FloatArray, n: int, row: int) ->
 
 
 @kernel
-def stops_inside(model: FloatArray, table: FloatArray, state: FloatArray, row: int, path: float) -> bool:
-    """Simulate the stop from the rows (q, w, b) at `row`; tell whether it ends, within the limits and the workspace.
+def simulate_stop(model: FloatArray, table: FloatArray, state: FloatArray, row: int, path: float, speed: float) -> int:
+    """Simulate the stop from the rows (q, w, b) at `row`: STOPS, or HITS a limit or the wall, or is too FAST.
 
     The tcp is looked at again before it can have travelled further than its last distance from the wall, or than two
-    margins: between two looks it cannot be outside the box by more than the margin that was taken off.
+    margins: between two looks it cannot be outside the box by more than the margin that was taken off. Its speed is
+    looked at whenever an upper bound, carried along from `speed` [m per tick], exceeds the limit.
     """
     n = model.shape[0] - EXTRA_ROWS
     ticks = 0.0
@@ -81,35 +85,86 @@ def stops_inside(model: FloatArray, table: FloatArray, state: FloatArray, row: i
     room, travelled = 0.0, 0.0
     for _ in range(2 * int(ticks) + 16):
         if stop_tick(table, state, n, at.SIM_Q, path):
-            return room >= travelled or inside_at(model, table, state, n) >= 0.0
-        step = 0.0
-        for i in range(n):
-            w = abs(state[at.SIM_W, i])
-            if not table[at.LOW, i] - ROUNDING <= state[at.SIM_Q, i] <= table[at.HIGH, i] + ROUNDING:
-                return False
-            if w > table[at.V, i] * (1.0 + ROUNDING):
-                return False
-            step += table[at.LEVER, i] * w
+            return STOPS if room >= travelled or room_at(model, table, state, n) >= 0.0 else HITS
+        if not within_limits(table, state, n):
+            return HITS
+        step, speed = travel(table, state, n, speed)
         travelled += step
         if travelled + step > max(room, 2.0 * at.BOX_MARGIN):
-            room, travelled = inside_at(model, table, state, n), 0.0
+            room, travelled = room_at(model, table, state, n), 0.0
             if room < 0.0:
-                return False
-    return False
+                return HITS
+        if speed > table[at.FIGURE, at.TCP_STEP]:
+            speed = speed_at(model, state, n)
+            if speed > table[at.FIGURE, at.TCP_STEP]:
+                return FAST
+    return HITS
 
 
 @kernel
-def inside_at(model: FloatArray, table: FloatArray, state: FloatArray, n: int) -> float:
-    """Compute `inside` at the simulated position."""
+def within_limits(table: FloatArray, state: FloatArray, n: int) -> bool:
+    """Tell whether the simulated positions and velocities keep their limits."""
+    for i in range(n):
+        if not table[at.LOW, i] - ROUNDING <= state[at.SIM_Q, i] <= table[at.HIGH, i] + ROUNDING:
+            return False
+        if abs(state[at.SIM_W, i]) > table[at.V, i] * (1.0 + ROUNDING):
+            return False
+    return True
+
+
+@kernel
+def travel(table: FloatArray, state: FloatArray, n: int, speed: float) -> tuple[float, float]:
+    """Bound the tcp's motion in the tick just simulated [m]: from the joints alone, and from its `speed` before.
+
+    If all joints slow down by one factor, so does the tcp; to that come what differs from that factor, and the turn of
+    the arm: column i of the Jacobian changes by at most lever i per radian of any joint.
+    """
+    before, after, turn = 0.0, 0.0, 0.0
+    for i in range(n):
+        w = state[at.SIM_W, i]
+        w_before = w - state[at.SIM_B, i]
+        before += table[at.LEVER, i] * abs(w_before)
+        after += table[at.LEVER, i] * abs(w)
+        turn += max(abs(w), abs(w_before))
+    if before == 0.0:
+        return after, after
+    factor = after / before
+    rest = 0.0
+    for i in range(n):
+        w = state[at.SIM_W, i]
+        rest += table[at.LEVER, i] * abs(w - factor * (w - state[at.SIM_B, i]))
+    return after, min(after, factor * speed + rest + after * turn)
+
+
+@kernel
+def speed_at(model: FloatArray, state: FloatArray, n: int) -> float:
+    """Compute the tcp's motion [m] in the tick just simulated."""
+    for i in range(n):
+        state[at.LOOK, i] = state[at.SIM_Q, i] - state[at.SIM_W, i]
+    tcp_kernel(model, state[at.LOOK, :n], state[at.TCP_LOOK, :16].reshape((4, 4)))
     tcp_kernel(model, state[at.SIM_Q, :n], state[at.TCP_SIM, :16].reshape((4, 4)))
-    return inside(table, state[at.TCP_SIM])
+    return distance(state[at.TCP_LOOK], state[at.TCP_SIM])
 
 
 @kernel
-def inside(table: FloatArray, T: FloatArray) -> float:
+def room_at(model: FloatArray, table: FloatArray, state: FloatArray, n: int) -> float:
+    """Compute `room_of` the simulated position."""
+    tcp_kernel(model, state[at.SIM_Q, :n], state[at.TCP_SIM, :16].reshape((4, 4)))
+    return room_of(table, state[at.TCP_SIM])
+
+
+@kernel
+def room_of(table: FloatArray, T: FloatArray) -> float:
     """Compute how far [m] the position of a flattened pose is inside the workspace (negative: outside)."""
     room = math.inf
     for axis in range(3):
         p = T[4 * axis + 3]
         room = min(room, p - table[at.BOX_LOW, axis], table[at.BOX_HIGH, axis] - p)
     return room
+
+
+@kernel
+def distance(T_a: FloatArray, T_b: FloatArray) -> float:
+    """Compute the distance [m] of two flattened poses."""
+    x, y, z = T_a[3] - T_b[3], T_a[7] - T_b[7], T_a[11] - T_b[11]
+    return math.sqrt(x * x + y * y + z * z)

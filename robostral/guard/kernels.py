@@ -15,8 +15,18 @@ from numpy.typing import NDArray
 
 from robostral.arm.chain import EXTRA_ROWS, FloatArray
 from robostral.guard import table as at
-from robostral.guard.braking import inside, publish, stop_tick, stops_inside, store
-from robostral.guard.stop import LIMITED_TCP_SPEED, limit_step, stop_bound, stop_fits, stop_step
+from robostral.guard.braking import (
+    FAST,
+    HITS,
+    STOPS,
+    distance,
+    publish,
+    room_of,
+    simulate_stop,
+    stop_tick,
+    store,
+)
+from robostral.guard.stop import LIMITED_TCP_SPEED, limit_step, peak_bound, stop_bound, stop_fits, stop_step
 from robostral.guard.table import Reason
 from robostral.jit import kernel
 from robostral.kinematics.fk import tcp_kernel
@@ -25,9 +35,11 @@ IntArray = NDArray[np.int64]
 
 PASSED, LIMITED, SIZE, NOT_FINITE = int(Reason.PASSED), int(Reason.LIMITED), int(Reason.SIZE), int(Reason.NOT_FINITE)
 START_POSE, JUMPED, WORKSPACE = int(Reason.START_POSE), int(Reason.JUMP), int(Reason.WORKSPACE)
-TRACKING, COMMAND = int(Reason.TRACKING), int(Reason.COMMAND)
+TRACKING, COMMAND, TCP_SPEED = int(Reason.TRACKING), int(Reason.COMMAND), int(Reason.TCP_SPEED)
 
 SPEED_BISECTIONS = 12
+SLOW_SHARE = 0.95
+"""Where too fast a tcp is slowed down to, as a share of its limit: the stop may be a little faster in between."""
 
 
 @kernel
@@ -38,7 +50,7 @@ def reference_kernel(model: FloatArray, table: FloatArray, state: FloatArray, co
         model: `Chain.model`.
         table: Limits of `pack_limits`.
         state: State of `new_state`.
-        counts: Counter per `Reason`, shape (16,).
+        counts: Counter per `Reason`, shape (17,).
         q_d: Wanted joint positions at the next tick [rad], shape (n,).
 
     Returns:
@@ -78,7 +90,7 @@ def reset_kernel(model: FloatArray, table: FloatArray, state: FloatArray, counts
             code = START_POSE
     if code == PASSED:
         tcp_kernel(model, q, state[at.TCP_NEXT, :16].reshape((4, 4)))
-        code = PASSED if inside(table, state[at.TCP_NEXT]) >= 0.0 else WORKSPACE
+        code = PASSED if room_of(table, state[at.TCP_NEXT]) >= 0.0 else WORKSPACE
     if code != PASSED:
         counts[code] += 1
         latch(model, table, state, code)
@@ -175,12 +187,15 @@ def propose(model: FloatArray, table: FloatArray, state: FloatArray, q_d: FloatA
         bits |= cut
         store(state, at.NEXT_Q, i, q, w, q_next)
     tcp_kernel(model, state[at.NEXT_Q, :n], state[at.TCP_NEXT, :16].reshape((4, 4)))
-    if tcp_step(state) > table[at.FIGURE, at.TCP_STEP]:
+    code, path = stop_path(model, table, state)
+    if code == FAST:
         bits |= LIMITED_TCP_SPEED
         slow_down(model, table, state)
-    path = stop_path(model, table, state)
-    if path < 0.0:
-        return WORKSPACE
+        code, path = stop_path(model, table, state)
+    if code == FAST:
+        code, path = go_on_stopping(model, table, state)
+    if code != STOPS:
+        return TCP_SPEED if code == FAST else WORKSPACE
     for i in range(n):
         state[at.Q, i], state[at.W, i], state[at.B, i] = state[at.NEXT_Q, i], state[at.NEXT_W, i], state[at.NEXT_B, i]
     state[at.TCP] = state[at.TCP_NEXT]
@@ -189,63 +204,78 @@ def propose(model: FloatArray, table: FloatArray, state: FloatArray, q_d: FloatA
 
 
 @kernel
-def latch(model: FloatArray, table: FloatArray, state: FloatArray, reason: int) -> None:
-    """Decide how to stop from the last command, which is known to be possible."""
-    state[at.META, at.LATCH] = reason
-    if state[at.META, at.PATH] == at.PATH_UNKNOWN:
-        together = stops_inside(model, table, state, at.Q, at.PATH_TOGETHER)
-        state[at.META, at.PATH] = at.PATH_TOGETHER if together else at.PATH_ALONE
-
-
-@kernel
-def tcp_step(state: FloatArray) -> float:
-    """Compute the distance [m] from the last tcp position to the candidate's."""
-    x = state[at.TCP_NEXT, 3] - state[at.TCP, 3]
-    y = state[at.TCP_NEXT, 7] - state[at.TCP, 7]
-    z = state[at.TCP_NEXT, 11] - state[at.TCP, 11]
-    return math.sqrt(x * x + y * y + z * z)
-
-
-@kernel
-def stop_path(model: FloatArray, table: FloatArray, state: FloatArray) -> float:
-    """Find how the arm could stop inside the workspace from the candidate: a `PATH_` figure, -1 if it could not."""
-    room = inside(table, state[at.TCP_NEXT])
+def stop_path(model: FloatArray, table: FloatArray, state: FloatArray) -> tuple[int, float]:
+    """Find how the arm could stop from the candidate: STOPS and a `PATH_` figure, or HITS or FAST if it could not."""
+    room = room_of(table, state[at.TCP_NEXT])
+    speed = distance(state[at.TCP], state[at.TCP_NEXT])
     if room < 0.0:
-        return -1.0
-    reach = 0.0
+        return HITS, at.PATH_UNKNOWN
+    if speed > table[at.FIGURE, at.TCP_STEP]:
+        return FAST, at.PATH_UNKNOWN
+    reach, peak = 0.0, 0.0
     for i in range(model.shape[0] - EXTRA_ROWS):
-        reach += table[at.LEVER, i] * stop_bound(
-            state[at.NEXT_W, i], state[at.NEXT_B, i], table[at.A, i], table[at.D, i]
-        )
-    if reach <= room:
-        return at.PATH_UNKNOWN
-    if stops_inside(model, table, state, at.NEXT_Q, at.PATH_TOGETHER):
-        return at.PATH_TOGETHER
-    return at.PATH_ALONE if stops_inside(model, table, state, at.NEXT_Q, at.PATH_ALONE) else -1.0
+        w, b = state[at.NEXT_W, i], state[at.NEXT_B, i]
+        reach += table[at.LEVER, i] * stop_bound(w, b, table[at.A, i], table[at.D, i])
+        peak += table[at.LEVER, i] * peak_bound(w, b, table[at.D, i])
+    if reach <= room and peak <= table[at.FIGURE, at.TCP_STEP]:
+        return STOPS, at.PATH_UNKNOWN
+    together = simulate_stop(model, table, state, at.NEXT_Q, at.PATH_TOGETHER, speed)
+    if together == STOPS:
+        return STOPS, at.PATH_TOGETHER
+    alone = simulate_stop(model, table, state, at.NEXT_Q, at.PATH_ALONE, speed)
+    return (STOPS if alone == STOPS else max(together, alone)), at.PATH_ALONE
 
 
 @kernel
 def slow_down(model: FloatArray, table: FloatArray, state: FloatArray) -> None:
-    """Move the candidate towards the on-path stop until the tcp keeps its speed limit."""
+    """Move the candidate towards the on-path stop until the tcp is a little slower than its limit."""
     n = model.shape[0] - EXTRA_ROWS
     for i in range(n):
         state[at.SIM_Q, i], state[at.SIM_W, i], state[at.SIM_B, i] = state[at.Q, i], state[at.W, i], state[at.B, i]
+        state[at.LOOK, i] = state[at.NEXT_B, i]
     stop_tick(table, state, n, at.SIM_Q, at.PATH_TOGETHER)
     good, bad = 0.0, 1.0
-    for i in range(n):
-        state[at.SIM_W, i] = state[at.NEXT_B, i]
     for step in range(SPEED_BISECTIONS + 1):
         share = 0.5 * (good + bad) if step < SPEED_BISECTIONS else good
         for i in range(n):
-            q, w = state[at.Q, i], state[at.W, i]
-            x = state[at.SIM_B, i] + share * (state[at.SIM_W, i] - state[at.SIM_B, i])
-            if not stop_fits(
-                q + (w + x), w + x, x, table[at.LOW, i], table[at.HIGH, i], table[at.A, i], table[at.D, i]
-            ):
-                x = stop_step(w, state[at.B, i], table[at.A, i], table[at.D, i])
-            store(state, at.NEXT_Q, i, q, w, q + (w + x))
+            x = state[at.SIM_B, i] + share * (state[at.LOOK, i] - state[at.SIM_B, i])
+            move_towards(table, state, i, x)
         tcp_kernel(model, state[at.NEXT_Q, :n], state[at.TCP_NEXT, :16].reshape((4, 4)))
-        if tcp_step(state) <= table[at.FIGURE, at.TCP_STEP]:
+        if distance(state[at.TCP], state[at.TCP_NEXT]) <= SLOW_SHARE * table[at.FIGURE, at.TCP_STEP]:
             good = share
         else:
             bad = share
+
+
+@kernel
+def move_towards(table: FloatArray, state: FloatArray, i: int, x: float) -> None:
+    """Make acceleration x the candidate of joint i, or the joint's own stop if none would be possible after x."""
+    q, w, b = state[at.Q, i], state[at.W, i], state[at.B, i]
+    if not stop_fits(q + (w + x), w + x, x, table[at.LOW, i], table[at.HIGH, i], table[at.A, i], table[at.D, i]):
+        x = stop_step(w, b, table[at.A, i], table[at.D, i])
+    store(state, at.NEXT_Q, i, q, w, q + (w + x))
+
+
+@kernel
+def go_on_stopping(model: FloatArray, table: FloatArray, state: FloatArray) -> tuple[int, float]:
+    """Make the next tick of the stop that the last command is known to have the candidate, without a reject."""
+    n = model.shape[0] - EXTRA_ROWS
+    path = at.PATH_TOGETHER if state[at.META, at.PATH] == at.PATH_TOGETHER else at.PATH_ALONE
+    for i in range(n):
+        state[at.NEXT_Q, i], state[at.NEXT_W, i], state[at.NEXT_B, i] = state[at.Q, i], state[at.W, i], state[at.B, i]
+    stop_tick(table, state, n, at.NEXT_Q, path)
+    tcp_kernel(model, state[at.NEXT_Q, :n], state[at.TCP_NEXT, :16].reshape((4, 4)))
+    for i in range(n):
+        q, w, b = state[at.NEXT_Q, i], state[at.NEXT_W, i], state[at.NEXT_B, i]
+        if not stop_fits(q, w, b, table[at.LOW, i], table[at.HIGH, i], table[at.A, i], table[at.D, i]):
+            return FAST, path
+    return STOPS, path
+
+
+@kernel
+def latch(model: FloatArray, table: FloatArray, state: FloatArray, reason: int) -> None:
+    """Decide how to stop from the last command, which is known to be possible."""
+    state[at.META, at.LATCH] = reason
+    if state[at.META, at.PATH] == at.PATH_UNKNOWN:
+        together = simulate_stop(model, table, state, at.Q, at.PATH_TOGETHER, math.inf)
+        state[at.META, at.PATH] = at.PATH_TOGETHER if together == STOPS else at.PATH_ALONE

@@ -88,9 +88,15 @@ def _landing_distance(w: float, A: float, D: float) -> float:
 
 
 @kernel
+def peak_bound(w: float, b: float, D: float) -> float:
+    """Compute an upper bound of |velocity| on the way of any stop that ramps b to zero at D per tick at least."""
+    return abs(w) + 0.5 * abs(b) * (abs(b) / D + 1.0)
+
+
+@kernel
 def stop_bound(w: float, b: float, A: float, D: float) -> float:
     """Compute an upper bound of |displacement| on the way of `stop_step` to rest, in a few operations."""
-    peak = abs(w) + 0.5 * abs(b) * (abs(b) / D + 1.0)
+    peak = peak_bound(w, b, D)
     return peak * ((2.0 * A + abs(b)) / D + 4.0 + 0.5 * peak / A)
 
 

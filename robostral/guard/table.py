@@ -17,10 +17,29 @@ change, the step that is too far to be meant, how far the tcp moves per unit of 
 DT, TCP_STEP, START_TOLERANCE, TRACKING_TOLERANCE = range(4)
 """Columns of `FIGURE`: [s], [m] per tick, [rad], [rad]."""
 
-Q, W, B, DQ_C, DDQ_C, NEXT_Q, NEXT_W, NEXT_B, SIM_Q, SIM_W, SIM_B, TCP, TCP_NEXT, TCP_SIM, TAU_C, META = range(16)
+(
+    Q,
+    W,
+    B,
+    DQ_C,
+    DDQ_C,
+    NEXT_Q,
+    NEXT_W,
+    NEXT_B,
+    SIM_Q,
+    SIM_W,
+    SIM_B,
+    TCP,
+    TCP_NEXT,
+    TCP_SIM,
+    LOOK,
+    TCP_LOOK,
+    TAU_C,
+    META,
+) = range(18)
 """Rows of the state: last command and its differences (per tick, then per second), the candidate, the simulated stop,
 their tcp poses (16 numbers each), the last torque command, and the scalars below."""
-STATE_ROWS = 16
+STATE_ROWS = 18
 
 LATCH, FRESH, PATH, LIMITED_BITS = range(4)
 """Columns of `META`: reason of the stop under way (0 none), no command since `reset` yet, how to stop, bits."""
@@ -55,16 +74,19 @@ class Reason(IntEnum):
     """The pose, or the first set-point after `reset`, is not where the arm stands or may stand."""
     JUMP = 9
     """Further away than a set-point can be meant: a wrong unit, a wrong joint order."""
-    WORKSPACE = 10
-    SELF_COLLISION = 11
+    TCP_SPEED = 10
+    """No slower command was left that keeps the tcp's speed limit."""
+    WORKSPACE = 11
+    """The tcp, or the stop that would have to follow, would leave the box."""
+    SELF_COLLISION = 12
     """Reserved for the distance check of the capsules."""
-    CONDITIONING = 12
+    CONDITIONING = 13
     """Reserved for the distance from singular poses."""
-    TRACKING = 13
+    TRACKING = 14
     """The measured position is too far from the last command."""
-    COMMAND = 14
-    """Second stage: not what the first stage passed."""
-    STOPPED = 15
+    COMMAND = 15
+    """Second stage: not what the first stage passed, or not finite."""
+    STOPPED = 16
     """Asked to brake, by the ladder or the operator."""
 
 
@@ -132,7 +154,7 @@ def levers(chain: Chain, limits: Limits) -> FloatArray:
 
 
 def new_state(n: int) -> FloatArray:
-    """Make the state of a guard that no pose was given to yet, shape (16, max(n, 16)): latched, its command NaN."""
+    """Make the state of a guard that no pose was given to yet, shape (18, max(n, 16)): latched, its command NaN."""
     state = np.zeros((STATE_ROWS, max(n, 16)))
     state[Q] = np.nan
     state[META, LATCH] = Reason.START_POSE
