@@ -29,6 +29,7 @@ class Actor(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    fine: Tensor
     fine_scale: Tensor
     middle: Tensor
     half_range: Tensor
@@ -36,26 +37,25 @@ class Actor(nn.Module):
     def __init__(self, contract: Contract, config: ActorConfig, seed: int = 0) -> None:
         super().__init__()
         low, high = np.asarray(contract.action.low), np.asarray(contract.action.high)
-        self._chunk_shape = contract.chunk_shape
-        self._fine = [(start, stop) for start, stop, _ in _fine_groups(contract, config)]
-        scales = [np.full(stop - start, 1.0 / size) for start, stop, size in _fine_groups(contract, config)]
+        self.chunk_shape = contract.chunk_shape
+        columns = _fine_columns(contract, config)
+        self.register_buffer("fine", torch.tensor(list(columns), dtype=torch.int64), persistent=False)
         self._buffer("mean", np.zeros(contract.obs_size))
         self._buffer("scale", np.ones(contract.obs_size))
-        self._buffer("fine_scale", np.concatenate([np.zeros(0), *scales]))
+        self._buffer("fine_scale", 1.0 / np.array(list(columns.values())))
         self._buffer("middle", np.tile((low + high) / 2, contract.action.horizon))
         self._buffer("half_range", np.tile((high - low) / 2, contract.action.horizon))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.net = _perceptron([contract.obs_size + len(self.fine_scale), *config.hidden, len(self.half_range)])
+            self.net = _perceptron([contract.obs_size + len(columns), *config.hidden, len(self.half_range)])
 
     def forward(self, obs: Tensor) -> Tensor:
         """Map raw observations, shape (rows, obs_size), to raw chunks, shape (rows, horizon, n)."""
         features = (obs - self.mean) * self.scale
-        if self._fine:
-            raw = torch.cat([obs[:, start:stop] for start, stop in self._fine], 1)
-            features = torch.cat([features, torch.tanh(raw * self.fine_scale)], 1)
+        if len(self.fine):
+            features = torch.cat([features, torch.tanh(obs[:, self.fine] * self.fine_scale)], 1)
         flat = self.middle + self.half_range * torch.tanh(self.net(features))
-        return flat.reshape(-1, *self._chunk_shape)
+        return flat.reshape(-1, *self.chunk_shape)
 
     def normalise_by(self, obs: NDArray[np.float32]) -> None:
         """Set the normaliser to mean and spread of `obs`, shape (rows, obs_size); a constant column passes unscaled."""
@@ -71,15 +71,16 @@ class Actor(nn.Module):
         self.register_buffer(name, torch.from_numpy(values.astype(np.float32)))
 
 
-def _fine_groups(contract: Contract, config: ActorConfig) -> list[tuple[int, int, float]]:
-    """Locate each fine group in the observation: (start, stop, scale)."""
-    found, start = [], 0
+def _fine_columns(contract: Contract, config: ActorConfig) -> dict[int, float]:
+    """Find the columns of the fine groups in the observation, each with its scale."""
+    found: dict[int, float] = {}
+    start = 0
     for field in contract.obs:
         if field.name in config.fine:
-            found.append((start, start + field.size, config.fine[field.name]))
+            found |= dict.fromkeys(range(start, start + field.size), config.fine[field.name])
         start += field.size
     unknown = set(config.fine) - {field.name for field in contract.obs}
-    if unknown or any(size <= 0.0 for _, _, size in found):
+    if unknown or any(scale <= 0.0 for scale in found.values()):
         names = ", ".join(field.name for field in contract.obs)
         raise TrainingError(f"actor.fine {config.fine}: needs a positive scale for groups of the contract ({names})")
     return found

@@ -1,50 +1,82 @@
-"""From the trained network to ONNX bytes: one file, a dynamic number of rows, few plain operators, bounded outputs."""
+"""From the trained network to ONNX bytes: one file, a dynamic number of rows, few plain operators, bounded outputs.
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+The graph is written here node by node, so that it holds nothing that a tracer chose, and the same network always gives
+the same bytes. `parity` is the proof that it is the network.
+"""
+
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from robostral.bundle.policy import open_session
 from robostral.extras import require
 from robostral_policies.actor import Actor
 
 OPSET = 20
+IR_VERSION = 9
 
 
 def to_onnx(actor: Actor) -> bytes:
     """Export the network with input `obs` (rows, obs_size) and output `chunk` (rows, horizon, n), both float32.
 
-    The same network gives the same bytes: names of the exporter's own source lines are removed.
-
     Raises:
-        MissingExtra: onnxscript is not installed.
+        MissingExtra: onnx is not installed.
     """
-    require("onnxscript", "train")
-    example = torch.zeros(2, len(actor.mean))
-    with _quiet():
-        program = torch.onnx.export(
-            actor,
-            (example,),
-            dynamo=True,
-            verbose=False,
-            opset_version=OPSET,
-            input_names=["obs"],
-            output_names=["chunk"],
-            dynamic_shapes={"obs": {0: torch.export.Dim("rows")}},
+    graph = _Graph()
+    features = graph.add("Mul", graph.add("Sub", "obs", actor.mean), actor.scale)
+    if len(actor.fine):
+        fine = graph.add("Mul", graph.add("Gather", "obs", actor.fine, axis=1), actor.fine_scale)
+        features = graph.add("Concat", features, graph.add("Tanh", fine), axis=1)
+    for layer in actor.net:
+        if isinstance(layer, nn.Linear):
+            features = graph.add("Gemm", features, layer.weight, layer.bias, transB=1)
+        else:
+            features = graph.add("Mul", features, graph.add("Sigmoid", features))
+    flat = graph.add("Add", graph.add("Mul", graph.add("Tanh", features), actor.half_range), actor.middle)
+    shape = torch.tensor([-1, *actor.chunk_shape])
+    return graph.model(graph.add("Reshape", flat, shape), len(actor.mean), actor.chunk_shape)
+
+
+class _Graph:
+    """An ONNX graph under construction; values are named by the node that makes them."""
+
+    def __init__(self) -> None:
+        self._onnx: Any = require("onnx", "train")
+        self._nodes: list[Any] = []
+        self._constants: list[Any] = []
+
+    def add(self, operator: str, *inputs: str | Tensor, **attributes: int) -> str:
+        """Add a node; a tensor among the inputs becomes a constant. Return the name of its output."""
+        names = [value if isinstance(value, str) else self._constant(value) for value in inputs]
+        name = f"{operator.lower()}_{len(self._nodes)}"
+        self._nodes.append(self._onnx.helper.make_node(operator, names, [name], name, **attributes))
+        return name
+
+    def model(self, output: str, obs_size: int, chunk_shape: tuple[int, int]) -> bytes:
+        """Close the graph at `output` and serialise it."""
+        helper, f32 = self._onnx.helper, self._onnx.TensorProto.FLOAT
+        self._nodes[-1].output[0] = "chunk"
+        assert self._nodes[-1].name == output
+        graph = helper.make_graph(
+            self._nodes,
+            "actor",
+            [helper.make_tensor_value_info("obs", f32, ["rows", obs_size])],
+            [helper.make_tensor_value_info("chunk", f32, ["rows", *chunk_shape])],
+            self._constants,
         )
-    assert program is not None
-    model = program.model_proto
-    graph = model.graph
-    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
-        part.ClearField("metadata_props")
-    del graph.value_info[:]
-    raw: bytes = model.SerializeToString(deterministic=True)
-    return raw
+        opset = helper.make_opsetid("", OPSET)
+        made = helper.make_model(graph, producer_name="robostral", ir_version=IR_VERSION, opset_imports=[opset])
+        self._onnx.checker.check_model(made, full_check=True)
+        raw: bytes = made.SerializeToString(deterministic=True)
+        return raw
+
+    def _constant(self, value: Tensor) -> str:
+        name = f"constant_{len(self._constants)}"
+        self._constants.append(self._onnx.numpy_helper.from_array(value.detach().numpy(), name))
+        return name
 
 
 def parity(actor: Actor, model: bytes, obs: NDArray[np.float32]) -> float:
@@ -61,16 +93,3 @@ def probe(seen: NDArray[np.float32], n: int, seed: int) -> NDArray[np.float32]:
     rows = seen[rng.integers(len(seen), size=n - n // 2)]
     wild = seen.mean(0) + 3.0 * seen.std(0) * rng.normal(size=(n // 2, seen.shape[1]))
     return np.concatenate([rows, wild.astype(np.float32)])
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence what the exporter says about itself."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)

@@ -82,7 +82,7 @@ class Cell:
         requirements: What it asks of a plant.
 
     Raises:
-        TrainingError: No such environment, or it has no contract.
+        TrainingError: No such environment, or it has no contract and no expert.
     """
 
     def __init__(self, env: str) -> None:
@@ -94,6 +94,7 @@ class Cell:
             self.sealed: Sealed = cell.sealed
             self.requirements: Requirements = cell.requirements
             self._expert: Callable[[NDArray[np.float32]], NDArray[Any]] = cell.expert
+            self._to_action: Callable[[NDArray[Any]], NDArray[np.float32]] = cell.to_action
         except (gymnasium.error.Error, ModuleNotFoundError, AttributeError) as error:
             raise TrainingError(f"environment '{env}' cannot be trained on: {error}") from error
         self.contract = self.sealed.contract
@@ -116,7 +117,7 @@ class Cell:
             if plan.label:
                 labels.append(self._expert(obs))
             chunk = self._disturbed(act(obs), rng, plan.noise) if noisy else act(obs)
-            obs, _, terminated, truncated, info = self._env.step(self._as_action(chunk))
+            obs, _, terminated, truncated, info = self._env.step(self._to_action(chunk))
             done = terminated or truncated
         reason, clean = str(info.get("reason", "")), not (expert_drives or noisy)
         return Episode(seed, np.stack(seen), np.array(labels, np.float32), bool(info["success"]), reason, clean)
@@ -144,11 +145,6 @@ class Cell:
         strength = noise * rng.random() ** 2 * (rng.random() < 0.5)
         pushed: NDArray[Any] = np.clip(chunk + strength * push, self._low, self._high)
         return pushed
-
-    def _as_action(self, chunk: NDArray[Any]) -> NDArray[np.float32]:
-        space = self._env.action_space
-        action: NDArray[np.float32] = np.asarray(chunk, np.float32).reshape(space.shape or ())
-        return action
 
     @staticmethod
     def _checked(obs: NDArray[np.float32], seed: int) -> NDArray[np.float32]:

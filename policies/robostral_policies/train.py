@@ -1,6 +1,5 @@
 """From nothing to a bundle: rounds of DAgger, export, parity, closed-loop evaluation, manifest, signature."""
 
-import os
 from pathlib import Path
 
 import msgspec
@@ -11,7 +10,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from robostral import bundle
 from robostral.bundle import Cost, Parity
 from robostral.bundle.trust import load_private
-from robostral.errors import ConfigError
 from robostral_policies.card import write_card
 from robostral_policies.checkpoint import Checkpoint
 from robostral_policies.config import TrainConfig, TrainingError
@@ -59,7 +57,9 @@ def train(
         MissingExtra: A package that training needs is not installed.
     """
     torch.set_num_threads(1)
-    _check_before_work(out, key)
+    bundle.check_folder(out)
+    if key is not None:
+        load_private(key)
     columns = TextColumn("{task.description:<48}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Rollouts(config.env, workers) as rollouts, Progress(*columns, console=console) as progress:
         training = Training.start(config, Checkpoint(working_folder(out)), rollouts, resume)
@@ -133,18 +133,3 @@ def write(
         private_key=key,
     )
     training.finish()
-
-
-def _check_before_work(out: Path, key: Path | None) -> None:
-    """Refuse now what would be refused after minutes of work."""
-    if key is not None:
-        load_private(key)
-    if not out.exists():
-        return
-    foreign = (
-        sorted(set(os.listdir(out)) - {"model.onnx", "manifest.json", "signature", "CARD.md"})
-        if out.is_dir()
-        else [out.name]
-    )
-    if foreign:
-        raise ConfigError(f"--out '{out}' holds '{foreign[0]}', which is no part of a bundle; choose another folder")

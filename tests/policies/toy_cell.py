@@ -33,7 +33,7 @@ class ToyCell(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
             max_latency_s=0.1,
         )
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (4,))
-        self.action_space = gymnasium.spaces.Box(-BOUND, BOUND, contract.chunk_shape)
+        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, contract.chunk_shape)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -44,10 +44,14 @@ class ToyCell(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         return self.obs(), {"success": False}
 
     def step(self, action: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
-        self.q = self.q + np.clip(action.astype(float)[0], -BOUND, BOUND)
+        self.q = self.q + BOUND * np.clip(action.astype(float)[0], -1.0, 1.0)
         self.steps += 1
         success = bool(np.abs(self.goal - self.q).max() < 0.01)
-        return self.obs(), -1.0, success, self.steps >= 40, {"success": success}
+        reason = "success" if success else "time limit"
+        return self.obs(), -1.0, success, self.steps >= 40, {"success": success, "reason": reason}
+
+    def to_action(self, chunk: NDArray[np.float64]) -> NDArray[np.float32]:
+        return (chunk / BOUND).astype(np.float32)
 
     def obs(self) -> NDArray[np.float32]:
         return np.concatenate([self.q, self.goal - self.q]).astype(np.float32)

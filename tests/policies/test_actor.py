@@ -1,0 +1,80 @@
+"""The network and its export are the same bounded map; the normaliser is inside."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from robostral_policies.actor import Actor
+from robostral_policies.config import ActorConfig, FitConfig
+from robostral_policies.dagger import Samples, fit
+from robostral_policies.export import OPSET, parity, probe, to_onnx
+from toy_cell import BOUND, ToyCell
+
+from robostral.bundle.check import check_model
+from robostral.bundle.model import read_model
+from robostral.bundle.policy import open_session
+
+CONTRACT = ToyCell().sealed.contract
+CONFIG = ActorConfig(hidden=(16, 16), fine={"error": 0.05})
+
+
+@pytest.fixture(scope="module")
+def actor() -> Actor:
+    made = Actor(CONTRACT, CONFIG, seed=3)
+    made.normalise_by(np.random.default_rng(0).normal(3.0, 7.0, (100, 4)).astype(np.float32))
+    return made
+
+
+@pytest.fixture(scope="module")
+def model(actor: Actor) -> bytes:
+    return to_onnx(actor)
+
+
+def test_the_export_is_the_network(actor: Actor, model: bytes) -> None:
+    seen = np.random.default_rng(1).normal(3.0, 7.0, (200, 4)).astype(np.float32)
+    obs = probe(seen, 10_000, seed=0)
+    assert len(obs) == 10_000
+    assert parity(actor, model, obs) <= 1e-6
+
+
+def test_the_export_is_a_model_that_bundles_take(model: bytes) -> None:
+    read = read_model(model)
+    check_model(read, CONTRACT)
+    assert read.opsets == {"": OPSET}
+    assert b".py" not in model  # no source line of the machine that made it
+
+
+def test_the_same_seed_gives_the_same_bytes_and_leaves_torch_alone(model: bytes) -> None:
+    before = torch.random.get_rng_state()
+    assert to_onnx(Actor(CONTRACT, CONFIG, seed=5)) == to_onnx(Actor(CONTRACT, CONFIG, seed=5)) != model
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=4, max_size=4))
+def test_no_observation_leads_out_of_bounds(model: bytes, obs: list[float]) -> None:
+    chunk = open_session(model).run(["chunk"], {"obs": np.array([obs], np.float32)})[0]
+    assert chunk.shape == (1, 3, 2)
+    assert np.abs(chunk).max() <= np.float32(BOUND)
+
+
+def test_a_constant_column_is_not_scaled(actor: Actor) -> None:
+    other = Actor(CONTRACT, CONFIG)
+    other.normalise_by(np.tile(np.array([1, 2, 3, 4], np.float32), (5, 1)))
+    assert other.scale.tolist() == [1.0] * 4
+
+
+def test_a_fit_weighs_small_labels_like_large_ones() -> None:
+    """Labels that differ by a factor of 100 end with relative errors of the same order."""
+    rng = np.random.default_rng(0)
+    obs = rng.uniform(-1, 1, (2000, 4)).astype(np.float32)
+    obs[::2, 2:] *= 0.01
+    labels = np.repeat(np.clip(0.5 * obs[:, None, 2:], -BOUND, BOUND), 3, axis=1)
+    learner = Actor(CONTRACT, CONFIG)
+    learner.normalise_by(obs)
+    losses = fit(learner, Samples(obs, labels), FitConfig(floor=0.02), 600, 0, lambda _: None)
+    assert losses[-1] < 0.05 * losses[0]
+    with torch.inference_mode():
+        error = (learner(torch.from_numpy(obs)).numpy() - labels)[::2]
+    assert np.abs(error).mean() < 0.1 * np.abs(labels[::2]).mean()
