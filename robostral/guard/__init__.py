@@ -73,7 +73,7 @@ class Guard:
         self.state = new_state(chain.n)
         self.counts: NDArray[np.int64] = np.zeros(len(Reason), np.int64)
         self.q_c, self.dq_c, self.ddq_c = (self.state[row, : chain.n] for row in (Q, DQ_C, DDQ_C))
-        self._tables = (chain.model, self.table, self.state, self.counts)
+        self.tables = (chain.model, self.table, self.state, self.counts)
         self._input, self._wrong_size = np.empty(chain.n), np.empty(0)
 
     @property
@@ -88,7 +88,7 @@ class Guard:
 
     def reset(self, q: FloatArray) -> int:
         """Start at rest in the measured pose `q` [rad], shape (n,); return PASSED, or why the guard stays locked."""
-        return int(kernels.reset_kernel(*self._tables, self._vector(q)))
+        return int(kernels.reset_kernel(*self.tables, self._vector(q)))
 
     def step(self, q_d: FloatArray) -> int:
         """Take the set-point of the next tick [rad], shape (n,), and advance `q_c` to what may be written.
@@ -96,23 +96,23 @@ class Guard:
         Returns:
             PASSED (bit for bit), LIMITED (nearest allowed command), or the reason of the stop whose tick `q_c` now is.
         """
-        return int(kernels.reference_kernel(*self._tables, self._vector(q_d)))
+        return int(kernels.reference_kernel(*self.tables, self._vector(q_d)))
 
     def coast(self) -> int:
         """Advance by one tick at constant velocity, checked like any set-point; return its `Reason`."""
-        return int(kernels.coast_kernel(*self._tables))
+        return int(kernels.coast_kernel(*self.tables))
 
     def brake(self, reason: int = Reason.STOPPED) -> int:
         """Advance by one tick of the stop, beginning it for `reason` if none is under way; return 1 when at rest."""
-        return int(kernels.brake_kernel(*self._tables, int(reason)))
+        return int(kernels.brake_kernel(*self.tables, int(reason)))
 
     def measure(self, q: FloatArray) -> int:
         """Compare the measured position [rad], shape (n,), with `q_c`; TRACKING makes the next tick brake."""
-        return int(kernels.measure_kernel(*self._tables, self._vector(q)))
+        return int(kernels.measure_kernel(*self.tables, self._vector(q)))
 
     def command(self, q_c: FloatArray) -> int:
         """Second stage in position mode, just before the write: PASSED only for the very command that passed."""
-        return int(kernels.command_kernel(*self._tables, self._vector(q_c)))
+        return int(kernels.command_kernel(*self.tables, self._vector(q_c)))
 
     def _vector(self, q: FloatArray) -> FloatArray:
         # The kernels are compiled for one type: a plain writable vector. What is of another size is not converted.
