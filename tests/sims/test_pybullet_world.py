@@ -1,0 +1,146 @@
+"""Bullet moves the arm that the tables describe, follows as the servo says, and repeats itself to the bit."""
+
+import re
+
+import numpy as np
+import pytest
+from robostral_sims.engines import EngineError, WorldState, load_engine
+from robostral_sims.scene import ArmMount, Body, Box, Pose, Scene, Servo, Sphere, load_scene
+
+from robostral.arm import load_arm
+from robostral.kinematics.fk import tcp_kernel
+
+ARM = load_arm("ur5e")
+PARTS = (
+    Body("floor", Box((2.0, 2.0, 0.02)), Pose((0.0, 0.0, -0.31))),
+    Body("ball", Sphere(0.03), Pose((0.5, 0.5, -0.25)), mass=0.1),
+    Body("brick", Box((0.04, 0.06, 0.05)), Pose((0.5, 0.52, -0.1)), mass=0.2),
+)
+
+
+@pytest.fixture
+def make():
+    worlds = []
+
+    def make(scene, dt_s=0.004):
+        worlds.append(load_engine("pybullet")(scene, dt_s))
+        return worlds[-1]
+
+    yield make
+    for world in worlds:
+        world.close()
+        world.close()
+
+
+def commands(q, ticks, seed=0):
+    """Return a smooth random motion from `q`, shape (ticks, n)."""
+    waves = np.random.default_rng(seed).uniform(-0.3, 0.3, (3, q.size))
+    t = np.linspace(0.0, 1.0, ticks + 1)[1:, None]
+    return q + sum(wave * np.sin((k + 1) * np.pi * t) ** 2 for k, wave in enumerate(waves))
+
+
+def measured(world):
+    return np.concatenate([*read(world), world.capture().parts.ravel()])
+
+
+def read(world):
+    state = np.zeros((3, world.n))
+    world.read(*state)
+    return state
+
+
+def test_bullet_has_the_arm_of_the_tables(make):
+    import pybullet as p
+
+    world = make(Scene(arms=(ArmMount("ur5e"),)))
+    client, body = world._client, world._arms[0].body
+    masses = [p.getDynamicsInfo(body, link, physicsClientId=client)[0] for link in range(7)]
+    np.testing.assert_allclose(masses, [joint.link.mass for joint in ARM.table.joints] + [0.0])
+    T = np.empty((4, 4))
+    for q in np.random.default_rng(0).uniform(-3.0, 3.0, (20, 6)):
+        world.reset(WorldState.at_rest(world._scene, q))
+        tcp_kernel(ARM.chain.model, q, T)
+        flange = p.getLinkState(body, 6, computeForwardKinematics=True, physicsClientId=client)[4]
+        np.testing.assert_allclose(flange, T[:3, 3], atol=1e-6)
+
+
+@pytest.mark.parametrize("dt_s", [0.002, 0.004])
+@pytest.mark.parametrize("servo", [Servo(), Servo(50.0, 0.5), Servo(200.0, 1.0)])
+def test_the_servo_lags_as_it_says(make, servo, dt_s):
+    world = make(Scene(arms=(ArmMount("ur5e", servo=servo),)), dt_s)
+    speed = np.array([0.5, 0.2, -0.3, 0.6, -0.4, 0.8])
+    ramp = ARM.home + speed * dt_s * np.arange(1, round(0.6 / dt_s))[:, None]
+    world.run(ramp)
+    q, dq, _ = read(world)
+    lag = speed * (1.0 - servo.feed_forward) / servo.stiffness
+    np.testing.assert_allclose(ramp[-1] - q, lag, atol=3e-4)
+    np.testing.assert_allclose(dq, speed, atol=2e-3)
+
+
+def test_a_reset_repeats_every_bit_after_anything(make):
+    scene = Scene(arms=(ArmMount("ur5e"),), bodies=PARTS)
+    start = WorldState.at_rest(scene, ARM.home)
+    q_c = commands(ARM.home, 60)
+    world, fresh = make(scene), make(scene)
+    fresh.run(q_c)
+    wanted = measured(fresh)
+    for before in (0, 1, 200):
+        world.run(commands(ARM.home, before, seed=before)) if before else None
+        world.reset(start)
+        world.run(q_c)
+        np.testing.assert_array_equal(measured(world), wanted)
+    assert wanted[3 * 6 + 2] < -0.26, "the ball has fallen to the floor"
+
+
+def test_a_captured_state_always_goes_on_in_the_same_way(make):
+    scene = Scene(arms=(ArmMount("ur5e"),), bodies=PARTS)
+    world = make(scene)
+    q_c = commands(ARM.home, 100)
+    world.run(q_c[:40])
+    state, ends = world.capture(), []
+    for _ in range(2):
+        world.reset(state)
+        np.testing.assert_array_equal(read(world)[:2], [state.q, state.dq])
+        world.run(q_c[40:])
+        ends.append(measured(world))
+    np.testing.assert_array_equal(*ends)
+
+
+def test_worlds_share_nothing_and_looking_changes_nothing(make):
+    scene = load_scene("ur5e-reach")
+    alone, watched, other = make(scene), make(scene), make(scene)
+    q_c = commands(ARM.home, 30)
+    alone.run(q_c)
+    for row in q_c:
+        watched.run(row[None])
+        other.run(row[None] + 0.1)
+        if row is q_c[10]:
+            watched.render(32, 24)
+    watched.render(32, 24)
+    np.testing.assert_array_equal(measured(watched), measured(alone))
+
+
+def test_two_arms_stand_where_they_are_mounted(make):
+    turned = Pose((1.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
+    scene = Scene(arms=(ArmMount("ur5e", "left"), ArmMount("ur5e", "right", turned)))
+    world = make(scene)
+    q = np.concatenate([ARM.home, ARM.home + 0.2])
+    world.reset(WorldState.at_rest(scene, q))
+    world.run(np.concatenate([commands(q[:6], 500), commands(q[6:], 500, seed=1)], axis=1))
+    np.testing.assert_allclose(read(world)[0], q, atol=1e-3)
+
+
+def test_what_bullet_would_swallow_is_an_error(make, monkeypatch):
+    from robostral.arm.arm import Arm
+
+    broken = re.sub(r'(<mass value="3.761"/>\s*<inertia ixx=)"[^"]*"', r'\1"9.0"', ARM.urdf())
+    assert broken != ARM.urdf()
+    monkeypatch.setattr(Arm, "urdf", lambda self: broken)
+    with pytest.raises(EngineError, match=r"shoulder_link.*bad inertia"):
+        make(Scene(arms=(ArmMount("ur5e"),)))
+
+
+def test_a_world_keeps_its_arms(make):
+    world = make(Scene(arms=(ArmMount("ur5e"),)))
+    with pytest.raises(EngineError, match="keeps its arms"):
+        world.reset(world.capture(), Scene(arms=(ArmMount("ur5e"), ArmMount("ur5e", "other"))))
