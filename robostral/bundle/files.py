@@ -57,11 +57,13 @@ def _read_regular(path: Path, folder: int | None, limit: int) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | no_follow, dir_fd=folder)
     except OSError as error:
         raise BundleRefused(f"file {path.name!r} is a link or cannot be opened: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise BundleRefused(f"{path.name!r} is not a regular file")
-        raw = file.read(limit + 1)
-    return _bounded(path.name, raw, limit)
+        with open(descriptor, "rb", closefd=False) as file:
+            return _bounded(path.name, file.read(limit + 1), limit)
+    finally:
+        os.close(descriptor)
 
 
 def _read_zip(raw: bytes) -> dict[str, bytes]:

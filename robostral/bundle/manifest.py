@@ -65,7 +65,9 @@ class Success(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         z, rate = 1.959963984540054, successes / n
         centre, scale = rate + z * z / (2 * n), 1 + z * z / n
         half = z * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
-        return cls(n, successes, rate, max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale))
+        # Rounding must not put the rate itself outside, nor the bounds outside [0, 1].
+        low, high = min(rate, (centre - half) / scale), max(rate, (centre + half) / scale)
+        return cls(n, successes, rate, max(0.0, low), min(1.0, high))
 
 
 class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -33,11 +33,12 @@ _SCHEMAS: dict[str, dict[int, tuple[str, str]]] = {
         6: ("doc_string", "inert"),
         7: ("graph", "graph"),
         8: ("opset_import", "opset*"),
-        14: ("metadata_props", "inert*"),
+        14: ("metadata_props", "entry*"),
         20: ("training_info", "refused"),
         25: ("functions", "refused"),
         26: ("configuration", "refused"),
     },
+    "entry": {1: ("key", "text"), 2: ("value", "text")},
     "opset": {1: ("domain", "text"), 2: ("version", "int")},
     "graph": {
         1: ("node", "node*"),
@@ -49,7 +50,7 @@ _SCHEMAS: dict[str, dict[int, tuple[str, str]]] = {
         13: ("value_info", "value*"),
         14: ("quantization_annotation", "refused"),
         15: ("sparse_initializer", "refused"),
-        16: ("metadata_props", "inert*"),
+        16: ("metadata_props", "entry*"),
     },
     "node": {
         1: ("input", "text*"),
@@ -60,7 +61,7 @@ _SCHEMAS: dict[str, dict[int, tuple[str, str]]] = {
         6: ("doc_string", "inert"),
         7: ("domain", "text"),
         8: ("overload", "refused"),
-        9: ("metadata_props", "inert*"),
+        9: ("metadata_props", "entry*"),
         10: ("device_configurations", "refused"),
     },
     "attribute": {
@@ -98,9 +99,9 @@ _SCHEMAS: dict[str, dict[int, tuple[str, str]]] = {
         12: ("doc_string", "inert"),
         13: ("external_data", "refused"),
         14: ("data_location", "int"),
-        16: ("metadata_props", "inert*"),
+        16: ("metadata_props", "entry*"),
     },
-    "value": {1: ("name", "text"), 2: ("type", "type"), 3: ("doc_string", "inert"), 4: ("metadata_props", "inert*")},
+    "value": {1: ("name", "text"), 2: ("type", "type"), 3: ("doc_string", "inert"), 4: ("metadata_props", "entry*")},
     "type": {
         1: ("tensor_type", "tensor_type"),
         4: ("sequence_type", "refused"),

@@ -1,6 +1,7 @@
 """Load a bundle: every check is done on bytes in memory before anything of it is handed on."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,19 +66,24 @@ def load(source: str | Path, *, plant: Plant = "twin", trusted_keys: Path | None
         BundleRefused: Says which check failed.
         ConfigError: The folder of trusted keys cannot be used.
     """
-    path = find(source)
-    known = keyring(trusted_keys)
+    return load_with(keyring(trusted_keys), find(source), plant, at_least)
+
+
+def load_with(known: Mapping[bytes, Signer], path: Path, plant: Plant, at_least: int = 0) -> Bundle:
+    """Load the bundle at `path` as `load` does, with keys that are collected already.
+
+    Raises:
+        BundleRefused: Says which check failed.
+    """
     try:
         files = read_files(path)
         signer = check(files[MANIFEST], files.get(SIGNATURE), known, plant)
         bundle = assemble(path, files, signer)
+        version = bundle.manifest.version
+        if version < at_least:
+            raise BundleRefused(f"version {version} is lower than {at_least}; ask for the older version explicitly")
     except BundleRefused as error:
-        raise BundleRefused(f"bundle '{source}' refused: {error}") from error
-    if bundle.manifest.version < at_least:
-        raise BundleRefused(
-            f"bundle '{source}' refused: version {bundle.manifest.version} is lower than {at_least}; "
-            "ask for the older version explicitly"
-        )
+        raise BundleRefused(f"bundle '{path}' refused: {error}") from error
     return bundle
 
 

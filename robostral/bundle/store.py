@@ -36,7 +36,7 @@ def find(source: str | Path) -> Path:
     path = Path(source)
     if path.exists():
         return path
-    if isinstance(source, Path) or len(path.parts) != 1 or path.suffix == ".zip":
+    if isinstance(source, Path) or "/" in source or source.endswith(".zip"):
         raise BundleRefused(f"no bundle at '{source}'")
     for root in stores():
         if (root / path / MANIFEST).is_file():
