@@ -148,7 +148,7 @@ class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         stopped = self._stepper.step(chunk)
         self._steps += 1
         obs = self._stepper.observe()
-        verdict = self.task.judge(obs, chunk)
+        verdict = self.task.judge(obs, chunk, stopped=stopped is not None)
         late = self._steps * self.contract.action.dt_s >= self.task.time_limit_s - 1e-9
         reason = "success" if verdict.success else stopped or ("time limit" if late else "running")
         terminated, truncated = verdict.success or stopped is not None, reason == "time limit"

@@ -98,7 +98,7 @@ def test_success_is_settled_within_5_mm_and_3_deg(task):
     obs, chunk = np.zeros(27, np.float32), np.zeros((3, 6), np.float32)
     task.start(np.random.default_rng(0))
     obs[21], obs[24] = 0.0049, np.radians(2.9)
-    verdicts = [task.judge(obs, chunk) for _ in range(6)]
+    verdicts = [task.judge(obs, chunk, stopped=False) for _ in range(6)]
     assert [verdict.success for verdict in verdicts] == [False] * 5 + [True]
     assert verdicts[-1].figures["position_error_m"] == pytest.approx(0.0049)
     for outside in ({21: 0.0051}, {24: np.radians(3.1)}):
@@ -107,7 +107,7 @@ def test_success_is_settled_within_5_mm_and_3_deg(task):
             bad = obs.copy()
             if step == 4:
                 bad[list(outside)] = list(outside.values())
-            assert task.judge(bad, chunk).success == (step >= 10), "a break begins the wait anew"
+            assert task.judge(bad, chunk, stopped=False).success == (step >= 10), "a break begins the wait anew"
 
 
 def test_the_expert_reaches_every_goal_on_every_plant():
@@ -122,6 +122,26 @@ def test_the_expert_reaches_every_goal_on_every_plant():
         assert info["position_error_m"] <= 0.005
         cycles.append(info["time_s"])
     assert np.mean(cycles) < 1.5
+    env.close()
+
+
+def test_no_way_of_failing_beats_standing_still_and_none_beats_the_expert():
+    env = CellEnv()
+    policies = {
+        "expert": lambda obs: env.to_action(env.expert(obs)),
+        "nothing": lambda obs: np.zeros((3, 6)),
+        "flight": lambda obs: np.ones((3, 6)),
+    }
+    returns = {}
+    for name, policy in policies.items():
+        obs, info = env.reset(seed=4)
+        total = 0.0
+        while info["reason"] == "running":
+            obs, reward, _, _, info = env.step(policy(obs))
+            total += reward
+        returns[name] = total
+    assert info["reason"] == "guard: WORKSPACE"
+    assert returns["expert"] > 0.0 > returns["nothing"] > returns["flight"]
     env.close()
 
 

@@ -54,8 +54,8 @@ class Task(Protocol):
         """Draw a new episode."""
         ...
 
-    def judge(self, obs: NDArray[np.float32], chunk: NDArray[np.float32]) -> Verdict:
-        """Judge the policy step that `chunk`, shape (horizon, n), commanded and that ended in `obs`."""
+    def judge(self, obs: NDArray[np.float32], chunk: NDArray[np.float32], *, stopped: bool) -> Verdict:
+        """Judge the policy step that `chunk`, shape (horizon, n), commanded and that ended in `obs`, or in a stop."""
         ...
 
     def expert(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -32,7 +32,7 @@ MAX_TILT_RAD = math.radians(45.0)
 MAX_YAW_RAD = math.radians(90.0)
 
 _DT_S, _HORIZON, _DELTA_RAD, _LATENCY_S = 0.04, 3, 0.06, 0.02
-_GAIN, _BRAKING, _LEAD_S = 0.5, 6.0, 0.03
+_GAIN, _BRAKING, _LEAD_S = 0.6, 8.0, 0.03
 """Of the expert: share of what is left per step [1], deceleration [rad/s²], lead of the set-point over the arm [s]."""
 _HOME_SHARE = 0.2
 """Share of episodes that begin at home; the others begin at a pose drawn like a goal."""
@@ -86,17 +86,18 @@ class Reach:
         from_home, other = rng.random() < _HOME_SHARE, self.sample_goal(rng)
         return Start(self._arm.home.copy() if from_home else self._solve(_pose(other)), external)
 
-    def judge(self, obs: NDArray[np.float32], chunk: NDArray[np.float32]) -> Verdict:
+    def judge(self, obs: NDArray[np.float32], chunk: NDArray[np.float32], *, stopped: bool) -> Verdict:
         """Judge one policy step; success once the pose has held for 0.2 s."""
-        position = float(np.linalg.norm(obs[-6:-3]))
-        rotation = float(np.linalg.norm(obs[-3:]))
+        error = obs[-6:].tolist()
+        position, rotation = math.hypot(*error[:3]), math.hypot(*error[3:])
         inside = position <= POSITION_TOLERANCE_M and rotation <= ROTATION_TOLERANCE_RAD
         held_s, self._held_s = self._held_s, self._held_s + _DT_S if inside else 0.0
-        success = inside and held_s >= SETTLED_S - 1e-9
-        reward = -2.0 * position  # nearer is better, at every step, so sooner is better as well
-        reward -= 0.2 * rotation  # a rad weighs as 0.1 m: both errors then end together
-        reward -= 0.01 * float(np.mean(np.square(chunk[0] / _DELTA_RAD)))  # gentle commands where they do as well
-        reward += 5.0 * success  # more than any step can cost: ending the episode always pays
+        success = not stopped and inside and held_s >= SETTLED_S - 1e-9
+        reward = -10.0 * position * _DT_S  # nearer is better at every moment, so sooner is better as well
+        reward -= 1.0 * rotation * _DT_S  # a rad weighs as much as 0.1 m: both errors then end together
+        reward -= 0.25 * float(np.mean(np.square(chunk[0] / _DELTA_RAD))) * _DT_S  # no more motion than is needed
+        reward += 10.0 * success  # more than a moment can cost: settling always pays
+        reward -= 60.0 * stopped  # more than the worst episode costs: running into the guard is no way out
         figures = {"position_error_m": position, "rotation_error_rad": rotation}
         return Verdict(reward, success, figures)
 
