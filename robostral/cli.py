@@ -24,18 +24,10 @@ def main(argv: list[str] | None = None) -> None:
 
 def call(argv: list[str]) -> int:
     """Run a command and return its exit code; errors become one line on standard error."""
-    commands = {point.name: point for point in entry_points(group=GROUP)}
     try:
-        if not argv or argv[0] in {"-h", "--help", "help"}:
-            _print_overview(commands)
-            return 0
-        if argv[0] == "--version":
-            print(f"robostral {__version__}")
-            return 0
-        if argv[0] not in commands:
-            raise UnknownName("command", argv[0], commands)
-        result = _parse(argv[0], _load(commands[argv[0]]), argv[1:])()
-        return result if isinstance(result, int) else 0
+        code = _dispatch(argv)
+        sys.stdout.flush()  # here, where a reader that went away is still answered quietly
+        return code
     except RobostralError as error:
         print(f"robostral: {error}", file=sys.stderr)
         return error.exit_code
@@ -46,6 +38,20 @@ def call(argv: list[str]) -> int:
         # The reader of our output went away (`| head`); point stdout elsewhere so that the exit stays quiet.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _dispatch(argv: list[str]) -> int:
+    commands = {point.name: point for point in entry_points(group=GROUP)}
+    if not argv or argv[0] in {"-h", "--help", "help"}:
+        _print_overview(commands)
+        return 0
+    if argv[0] == "--version":
+        print(f"robostral {__version__}")
+        return 0
+    if argv[0] not in commands:
+        raise UnknownName("command", argv[0], commands)
+    result = _parse(argv[0], _load(commands[argv[0]]), argv[1:])()
+    return result if isinstance(result, int) else 0
 
 
 def _load(point: EntryPoint) -> Command:
@@ -92,9 +98,10 @@ def _deferred(function: Callable[..., Any]) -> Callable[..., Callable[[], Any]]:
 
 def _one_line(box: str) -> str:
     """Flatten the parser's framed message, without its title, its descriptions of options and its rules."""
-    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip("│") for line in box.splitlines()]
-    told = [line.strip() for line in lines if line.strip() and line[0] not in "╭╰" and not line.startswith(" " * 9)]
-    text = " ".join(line for line in told if set(line) != {"─"})
+    # The first line is the title; frames are "│─╰" on a terminal that can, spaces and "-" elsewhere.
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip("│") for line in box.strip().splitlines()[1:]]
+    told = [line.strip() for line in lines if line.strip("─-╰╯ ") and not line.startswith(" " * 9)]
+    text = " ".join(told)
     return re.sub(r"\.? For full helptext, run:? (.*)", r"; see '\1'", text)
 
 

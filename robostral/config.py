@@ -38,10 +38,13 @@ def load(kind: str, name: str, into: type[T]) -> T:
         UnknownName: No preset has this name.
         ConfigError: The file is not there, not YAML, or holds an unknown key or a wrong value.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else root() / kind / f"{name}.yaml"
-    if not path.is_file():
-        if path.suffix and path != root() / kind / f"{name}.yaml":
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name)
+        if not path.is_file():
             raise ConfigError(f"no file '{path}'")
+    elif name in names(kind):
+        path = root() / kind / f"{name}.yaml"
+    else:
         raise UnknownName(f"{kind} preset", name, names(kind))
     return decode(path.read_bytes(), into, str(path))
 
@@ -56,8 +59,9 @@ def decode(raw: bytes, into: type[T], label: str) -> T:
         return msgspec.yaml.decode(raw, type=into)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{label}: {_explain(str(error), into)}") from error
-    except msgspec.DecodeError as error:
-        raise ConfigError(f"{label}: not valid YAML: {error}") from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{label}: not valid YAML: {reason}") from error
 
 
 def _explain(message: str, into: object) -> str:
