@@ -24,6 +24,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sizes: Sizes
     memory_fd: int
     bell_fds: tuple[int, int]
+    session: int = 1
 
 
 class Leaving:
@@ -65,7 +66,7 @@ def say_ready(text: str = "") -> None:
 def _loop(settings: Settings, mailbox: Mailbox, bell: Bell, leaving: Leaving) -> None:
     from robostral.runtime.assemble import run_loop
 
-    run_loop(settings.config, mailbox, leaving, say_ready)
+    run_loop(settings.config, mailbox, settings.session, leaving, say_ready)
 
 
 def _transport(settings: Settings, mailbox: Mailbox, bell: Bell, leaving: Leaving) -> None:

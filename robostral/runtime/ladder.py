@@ -27,6 +27,29 @@ class Mode(IntEnum):
     """The plant cannot be commanded; nothing is written."""
 
 
+class Rung(IntEnum):
+    """How far down the loop is, tick by tick; 0 where no set-point is missing."""
+
+    NONE = 0
+    BUFFERED = 1
+    """Rest of the buffered chunk: the next one is overdue."""
+    COAST = 2
+    BRAKE = 3
+    HOLD = 4
+    VENDOR_STOP = 5
+
+
+RUNGS = {
+    Mode.HOLD: Rung.HOLD,
+    Mode.IDLE: Rung.NONE,
+    Mode.MOVING: Rung.NONE,
+    Mode.RUN: Rung.NONE,
+    Mode.COAST: Rung.COAST,
+    Mode.BRAKE: Rung.BRAKE,
+    Mode.FAULT: Rung.VENDOR_STOP,
+}
+
+
 class Event(IntEnum):
     """What can happen to it."""
 

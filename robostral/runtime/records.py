@@ -43,6 +43,7 @@ class Answer(IntEnum):
     BAD_VALUE = 3
     PLANT = 4
     """The plant is not ready; its status is in the status record."""
+    NOT_AT_REST = 5
 
 
 def obs_dtype(sizes: Sizes) -> np.dtype[np.void]:
@@ -54,10 +55,13 @@ def obs_dtype(sizes: Sizes) -> np.dtype[np.void]:
 
 
 def chunk_dtype(sizes: Sizes) -> np.dtype[np.void]:
-    """Action chunk, transport to loop; `stages_us` are the server's own times: queue, inference, total."""
+    """Action chunk, transport to loop.
+
+    `bundle` is the digest's first 8 bytes; `stages_us` are the server's own times: queue, inference, total.
+    """
     return _dtype(
-        ("session", "u8"), ("seq", "u8"), ("t_obs_ns", "i8"), ("t_arrival_ns", "i8"), ("status", "i8"),
-        ("digest", "u1", (32,)), ("stages_us", "i8", (3,)), ("chunk", "f4", (sizes.horizon, sizes.n)),
+        ("session", "u8"), ("seq", "u8"), ("t_obs_ns", "i8"), ("t_arrival_ns", "i8"), ("bundle", "u8"),
+        ("stages_us", "i8", (3,)), ("chunk", "f4", (sizes.horizon, sizes.n)),
     )  # fmt: skip
 
 
@@ -67,8 +71,8 @@ def external_dtype(sizes: Sizes) -> np.dtype[np.void]:
 
 
 def operator_dtype(sizes: Sizes) -> np.dtype[np.void]:
-    """One operator command; `serial` is echoed in the status when the loop has handled it."""
-    return _dtype(("serial", "i8"), ("op", "i8"), ("args", "f8", (max(sizes.external, 1),)))
+    """One operator command; `serial` comes back in the status once handled. A goal itself is an external signal."""
+    return _dtype(("serial", "i8"), ("op", "i8"), ("value", "f8"))
 
 
 def status_dtype(sizes: Sizes) -> np.dtype[np.void]:

@@ -1,0 +1,137 @@
+"""The loop process: build the parts, check that they fit, warm up, enter real time, run, leave."""
+
+import inspect
+from collections.abc import Callable
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import numpy as np
+
+from robostral import driver as drivers
+from robostral.arm import Arm, load_arm
+from robostral.bundle import Bundle
+from robostral.bundle import load as load_bundle
+from robostral.contract import Sealed
+from robostral.control.move import MoveTo
+from robostral.driver import Driver, DriverInfo, load_driver
+from robostral.errors import ConfigError, ContractMismatch
+from robostral.guard import Guard, Workspace
+from robostral.requirements import check_requirements
+from robostral.runtime import pace, realtime
+from robostral.runtime.config import DriverConfig, RunConfig
+from robostral.runtime.loop import Loop, LoopOptions
+from robostral.runtime.mailbox import Mailbox
+from robostral.runtime.path import Path as SetPointPath
+from robostral.runtime.reporter import Reporter
+from robostral.runtime.sizes import sizes_of
+from robostral.signals import Signals
+
+COMMAND_MODE = "joint_position"
+
+
+def build_driver(config: DriverConfig) -> Driver:
+    """Build a driver from its preset.
+
+    Raises:
+        UnknownName: No installed package registers this driver.
+        ConfigError: It does not take one of the options.
+    """
+    points = {point.name: point for point in entry_points(group=drivers.GROUP)}
+    if config.name in points:
+        known = list(inspect.signature(points[config.name].load()).parameters)
+        for option in config.options.keys() - set(known):
+            near = get_close_matches(option, known, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else f" (options: {', '.join(known)})"
+            raise ConfigError(f"driver '{config.name}' has no option '{option}'{hint}")
+    return load_driver(config.name, **config.options)
+
+
+def check_fit(config: RunConfig, info: DriverInfo, arm: Arm, bundle: Bundle) -> None:
+    """Refuse parts that do not belong together; what is checked here need not be checked in a tick.
+
+    Raises:
+        ConfigError: The driver moves another arm, or takes no joint positions.
+        ContractMismatch: Its joints have another order.
+        RequirementsNotMet: The bundle asks for another control rate, kinematics or limits.
+    """
+    if info.arm != arm.name:
+        raise ConfigError(f"driver '{info.name}' moves the arm '{info.arm}', the preset says '{arm.name}'")
+    if info.joint_names != arm.chain.joint_names:
+        order = f"joint order {list(info.joint_names)} != {list(arm.chain.joint_names)}"
+        raise ContractMismatch(f"driver '{info.name}'", f"arm '{arm.name}'", [order])
+    if COMMAND_MODE not in info.command_modes:
+        modes = ", ".join(info.command_modes) or "none"
+        raise ConfigError(f"driver '{info.name}' takes no {COMMAND_MODE} (modes: {modes})")
+    check_requirements(bundle.requirements, arm, control_hz=info.rate_hz, command_mode=COMMAND_MODE)
+
+
+def options_of(config: RunConfig, bundle: Bundle, session: int) -> LoopOptions:
+    """Translate the preset for the loop."""
+    box = config.workspace
+    return LoopOptions(
+        home=None if config.home is None else np.array(config.home, dtype=np.float64),
+        workspace=Workspace(box.low, box.high) if box else None,
+        max_chunk_age_s=config.max_chunk_age_s,
+        speed=config.speed,
+        session=session,
+        bundle=int.from_bytes(bundle.digest[:8], "little"),
+    )
+
+
+def warm_up(arm: Arm, sealed: Sealed, dt: float) -> None:
+    """Compile every kernel of a tick, or load it from its cache, on parts of its own: nothing of the run is touched."""
+    guard, n = Guard(arm.chain, arm.limits, dt), arm.chain.n
+    signals, action = Signals(sealed.contract, arm.chain), sealed.contract.action
+    path, q_d = SetPointPath(signals, guard, action.horizon, action.dt_s), np.empty(n)
+    obs, external = np.zeros(signals.obs_size, np.float32), np.zeros(max(signals.external_size, 1))
+    guard.reset(arm.home)
+    MoveTo(guard, arm.home + np.copysign(1e-3, -arm.home)).step()
+    path.adopt(np.zeros((action.horizon, n), np.float32), 0, 0, 1)
+    path.set_point(1.0, q_d)
+    guard.step(q_d)
+    guard.coast()
+    guard.measure(guard.q_c)
+    guard.command(guard.q_c)
+    guard.brake()
+    signals.observe(arm.home, q_d, q_d, external, obs)
+    sizes = sizes_of(sealed.contract, arm)
+    Reporter(Mailbox(sizes), arm.chain).publish(arm.home, q_d, q_d, np.zeros(max(sizes.external, 1)))
+
+
+def run_loop(
+    config: RunConfig,
+    mailbox: Mailbox,
+    session: int,
+    leaving: Callable[[], bool],
+    say_ready: Callable[[str], None],
+) -> None:
+    """Be the loop process until asked to leave: a jerk-limited stop first, then the plant's own.
+
+    Args:
+        config: The preset.
+        mailbox: Shared with transport and recorder.
+        session: Number of the first session.
+        leaving: Whether to leave.
+        say_ready: Told what the system did not give.
+
+    Raises:
+        RobostralError: A part is missing, refuses, or does not fit; nothing has moved then.
+    """
+    arm = load_arm(config.arm)
+    driver = build_driver(config.driver)
+    try:
+        driver.connect()
+        info = driver.info
+        trust = Path(config.trust) if config.trust else None
+        bundle = load_bundle(config.bundle, plant="twin" if info.is_twin else "real", trusted_keys=trust)
+        check_fit(config, info, arm, bundle)
+        clock = realtime.RealClock()
+        loop = Loop(driver, arm, bundle.sealed, mailbox, clock, options_of(config, bundle, session))
+        warm_up(arm, bundle.sealed, loop.dt)
+        missing = realtime.enter(config.core)
+        say_ready("; ".join(missing))
+        pace.run(loop, clock, leaving)
+        driver.stop()
+    finally:
+        driver.close()

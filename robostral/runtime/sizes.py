@@ -1,0 +1,17 @@
+"""The sizes of a mailbox, from a contract and an arm."""
+
+from robostral.arm import Arm
+from robostral.contract import Contract
+from robostral.runtime.records import Sizes
+from robostral.signals import Signals
+
+
+def sizes_of(contract: Contract, arm: Arm) -> Sizes:
+    """Derive the sizes of a mailbox.
+
+    Raises:
+        UnknownName: The contract has an observation that this release does not know.
+        ContractMismatch: The contract does not fit the arm.
+    """
+    signals = Signals(contract, arm.chain)
+    return Sizes(arm.chain.n, signals.obs_size, contract.action.horizon, signals.external_size)

@@ -1,0 +1,89 @@
+"""The state of a run for people and programs: what `robostral ctl status` prints and the supervisor watches."""
+
+import msgspec
+import numpy as np
+
+from robostral.driver import PlantStatus
+from robostral.guard import Reason
+from robostral.runtime.ladder import Cause, Mode
+from robostral.runtime.mailbox import Mailbox
+from robostral.runtime.records import Record
+
+
+class Status(msgspec.Struct, frozen=True):
+    """One moment of a run. Angles in rad, lengths in m, poses of the tcp in `base`.
+
+    Attributes:
+        mode, cause: Where the ladder stands and why.
+        plant, guard: The driver's last answer, and the guard's last reject.
+        goal: Position and quat_wxyz; None before the first goal of a session.
+        goal_error_m, goal_error_rad: From the measured tcp to the goal.
+        server: What the transport says about the policy server.
+        connected: Whether a policy server answers.
+    """
+
+    mode: str
+    cause: str
+    plant: str
+    guard: str
+    tick: int
+    session: int
+    speed: float
+    q: tuple[float, ...]
+    p_tcp: tuple[float, ...]
+    quat_wxyz: tuple[float, ...]
+    goal: tuple[float, ...] | None
+    goal_error_m: float
+    goal_error_rad: float
+    chunks: int
+    chunks_refused: int
+    guard_passed: int
+    guard_rejected: int
+    stops: int
+    overruns: int
+    dropped_rows: int
+    connected: bool
+    server: str
+
+    def line(self) -> str:
+        """Write it in one line."""
+        goal = f", {1e3 * self.goal_error_m:.1f} mm from the goal" if self.goal else ""
+        return (
+            f"{self.mode} ({self.cause}){goal}, tick {self.tick}, speed {self.speed:.0%}, {self.stops} stops, "
+            f"{self.overruns} overruns, server: {self.server}"
+        )
+
+
+class StatusReader:
+    """Reads the newest status from a mailbox; one per process."""
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self._mailbox = mailbox
+        self._loop: Record = np.zeros((), mailbox.status.dtype)
+        self._link: Record = np.zeros((), mailbox.link.dtype)
+
+    @property
+    def record(self) -> Record:
+        """The newest status record of the loop."""
+        newest = self._mailbox.status.take()
+        if newest is not None:
+            self._loop[...] = newest
+        return self._loop
+
+    def read(self) -> Status:
+        """Return the newest status."""
+        loop, link = self.record, self._mailbox.link.take()
+        if link is not None:
+            self._link[...] = link
+        fields = {name: loop[name].tolist() for name in loop.dtype.names or () if name in Status.__struct_fields__}
+        names = {"mode": Mode, "cause": Cause, "plant": PlantStatus, "guard": Reason}
+        return msgspec.convert(
+            fields
+            | {name: kind(int(loop[name])).name for name, kind in names.items()}
+            | {
+                "goal": loop["goal"].tolist() if loop["goal_set"] else None,
+                "connected": bool(self._link["connected"]),
+                "server": bytes(self._link["note"].item()).decode(errors="replace"),
+            },
+            Status,
+        )

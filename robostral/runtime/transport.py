@@ -1,0 +1,238 @@
+"""The transport process: carries observations to the policy server, chunks back, and the operator's commands in."""
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import zmq
+
+from robostral.bundle import Bundle
+from robostral.bundle import load as load_bundle
+from robostral.errors import ContractMismatch, RobostralError, ServingError
+from robostral.runtime import records
+from robostral.runtime.config import RunConfig
+from robostral.runtime.ctl import OPS, Call, Desk, Door, explain
+from robostral.runtime.mailbox import Mailbox
+from robostral.runtime.realtime import Bell
+from robostral.runtime.records import Answer
+from robostral.runtime.status import StatusReader
+from robostral.serving.client import PolicyClient
+from robostral.serving.keys import KeyStore
+from robostral.serving.wire import Reply, Status
+from robostral.signals import GOAL_SIZE
+
+SILENCE_S = 0.1
+"""A server that answers no request for this long has gone: dial again."""
+DIAL_S = 0.2
+BACKOFF_S = (0.01, 0.5)
+POLL_MS = 20
+
+
+class Link:
+    """The connection to the policy server: dials, sends, receives, and dials again after a bounded pause.
+
+    Args:
+        client: Not connected yet.
+        bundle: What the server must serve, byte for byte.
+        mailbox: Chunks go in here; the state of the link too.
+    """
+
+    def __init__(self, client: PolicyClient, bundle: Bundle, mailbox: Mailbox) -> None:
+        self._client, self._bundle, self._mailbox = client, bundle, mailbox
+        self._chunk = records.empty(mailbox.chunk.dtype)
+        self._state = records.empty(mailbox.link.dtype)
+        self._pause_s, self._dial_at = BACKOFF_S[0], 0.0
+        self._unanswered_since = math.inf
+        self.connected = False
+
+    @property
+    def socket(self) -> "zmq.Socket[bytes]":
+        """What to poll while connected; a new one after each dial."""
+        return self._client.socket
+
+    def dial(self, timeout_s: float) -> None:
+        """Connect and compare contract and bundle.
+
+        Raises:
+            ServingError: Nobody answers, or it refuses.
+            ContractMismatch: It serves another contract or another bundle.
+        """
+        self._state["dials"] += 1
+        accepted = self._client.connect(timeout_s)
+        ours = self._bundle.digest.hex()
+        if accepted.digest != ours:
+            fields = [f"digest of bundle '{accepted.bundle}': {accepted.digest[:16]} != {ours[:16]}"]
+            raise ContractMismatch(f"the policy server at {self._client.endpoint}", "ours", fields)
+        self.connected, self._unanswered_since, self._pause_s = True, math.inf, BACKOFF_S[0]
+        self._tell(f"connected to {self._client.endpoint}, bundle {accepted.bundle} {ours[:16]}")
+
+    def keep_up(self) -> None:
+        """Notice a server that has gone, and dial again when it is time to."""
+        now = time.monotonic()
+        if self.connected:
+            if self._client.lost:
+                self._lose("the server has no session for us any more")
+            elif now - self._unanswered_since > SILENCE_S:
+                self._lose(f"no answer for {1e3 * SILENCE_S:.0f} ms")
+        elif now >= self._dial_at:
+            try:
+                self.dial(DIAL_S)
+            except (ServingError, ContractMismatch) as error:
+                self._lose(str(error))
+
+    def send(self, obs: records.Record) -> None:
+        """Send an observation as it came from the loop, or drop it."""
+        numbers = (int(obs[name]) for name in ("session", "seq", "t_obs_ns", "consumed", "budget_us"))
+        if self.connected and self._client.send(obs["obs"], *numbers):
+            self._state["sent"] += 1
+        self._unanswered_since = min(self._unanswered_since, time.monotonic())
+
+    def receive(self) -> None:
+        """Hand every waiting reply to the loop, stamped with its arrival."""
+        while (reply := self._client.receive()) is not None:
+            self._unanswered_since = math.inf
+            self._state["replies"] += 1
+            if reply.status == Status.OK:
+                self._hand_over(reply)
+            else:
+                self._state["late"] += 1
+
+    def close(self) -> None:
+        """Leave the server."""
+        self._client.close()
+
+    def _hand_over(self, reply: Reply) -> None:
+        chunk = self._chunk
+        chunk["session"], chunk["seq"], chunk["t_obs_ns"] = reply.session, reply.seq, reply.t_obs_ns
+        chunk["bundle"] = int.from_bytes(reply.bundle, "little")
+        chunk["stages_us"] = reply.queue_us, reply.infer_us, reply.total_us
+        chunk["chunk"] = reply.chunk[0]
+        chunk["t_arrival_ns"] = time.monotonic_ns()
+        self._mailbox.chunk.publish(chunk)
+
+    def _lose(self, why: str) -> None:
+        self.connected = False
+        self._dial_at = time.monotonic() + self._pause_s
+        self._pause_s = min(2.0 * self._pause_s, BACKOFF_S[1])
+        self._tell(why)
+
+    def _tell(self, note: str) -> None:
+        encoded = note.encode()[: self._state.dtype["note"].itemsize]
+        if encoded != self._state["note"].item() or bool(self._state["connected"]) != self.connected:
+            self._state["note"], self._state["connected"] = encoded, self.connected
+            self._state["t_ns"] = time.monotonic_ns()
+            self._mailbox.link.publish(self._state)
+
+
+class Transport:
+    """One round of waiting and carrying.
+
+    Args:
+        mailbox: Shared with the loop.
+        bell: Rung by the loop for a new observation or a handled command.
+        link: To the policy server.
+        door: To the operator.
+    """
+
+    def __init__(self, mailbox: Mailbox, bell: Bell, link: Link, door: Door) -> None:
+        self._mailbox, self._bell, self._link, self._door = mailbox, bell, link, door
+        self._desk, self._status = Desk(), StatusReader(mailbox)
+        self._operator = records.empty(mailbox.operator.dtype)
+        self._external = records.empty(mailbox.external.dtype)
+
+    def round(self) -> None:
+        """Wait for the bell, the server or the operator, and serve whoever came."""
+        poller = zmq.Poller()
+        poller.register(self._bell.read_fd, zmq.POLLIN)
+        poller.register(self._door.socket, zmq.POLLIN)
+        if self._link.connected:
+            poller.register(self._link.socket, zmq.POLLIN)
+        poller.poll(POLL_MS)
+        self._bell.clear()
+        obs = self._mailbox.obs.take()
+        if obs is not None:
+            self._link.send(obs)
+        self._link.receive()
+        self._link.keep_up()
+        self._serve_operator()
+
+    def _serve_operator(self) -> None:
+        while (call := self._door.take()) is not None:
+            error = self._refuse(call)
+            if error or call.request.op == "status":
+                self._door.answer(call, self._status.read(), error)
+            else:
+                self._desk.put(call)
+        record = self._status.record
+        done = self._desk.handled(int(record["serial"]))
+        if done is not None:
+            status, late = self._status.read(), int(record["serial"]) < self._desk.serial
+            error = "the loop does not answer" if late else explain(done.request, Answer(int(record["answer"])), status)
+            self._door.answer(done, status, error)
+        todo = self._desk.next()
+        if todo is not None:
+            self._hand_in(todo)
+
+    def _refuse(self, call: Call) -> str:
+        """Say what is wrong with a request before the loop sees it; empty if nothing is."""
+        op, args = call.request.op, call.request.args
+        wanted = {"goal": {3, 7}, "speed": {1}}.get(op, {0})
+        if len(args) not in wanted:
+            return f"{op} takes {' or '.join(map(str, sorted(wanted)))} numbers, not {len(args)}"
+        if not np.isfinite(args).all():
+            return f"{op}: a number is not finite"
+        if op == "speed" and not 0.0 < args[0] <= 1.0:
+            return f"speed {args[0]:g} is outside (0, 1]"
+        if op == "goal" and len(args) == 7 and not 0.99 < np.linalg.norm(args[3:]) < 1.01:
+            return f"goal: the quaternion w x y z has the norm {np.linalg.norm(args[3:]):.3g}, not 1"
+        if op == "goal" and self._mailbox.sizes.external != GOAL_SIZE:
+            return "goal: the policy's contract takes none"
+        if op == "goal" and not self._link.connected:
+            return f"no goal without a policy server: {self._status.read().server}"
+        return ""
+
+    def _hand_in(self, call: Call) -> None:
+        op, args = call.request.op, call.request.args
+        if op == "goal":
+            self._external["value"] = args if len(args) == 7 else (*args, *self._status.read().quat_wxyz)
+            self._external["t_receipt_ns"] = time.monotonic_ns()
+            self._mailbox.external.publish(self._external)
+        self._operator["serial"], self._operator["op"] = self._desk.serial, OPS[op]
+        self._operator["value"] = args[0] if op == "speed" else 0.0
+        self._mailbox.operator.publish(self._operator)
+
+
+def run_transport(
+    config: RunConfig,
+    folder: Path,
+    mailbox: Mailbox,
+    bell: Bell,
+    leaving: Callable[[], bool],
+    say_ready: Callable[[str], None],
+) -> None:
+    """Be the transport process until asked to leave.
+
+    Raises:
+        ServingError: No policy server answers at the start, or it refuses our key.
+        ContractMismatch: It serves another contract or another bundle.
+    """
+    bundle = load_bundle(config.bundle, trusted_keys=Path(config.trust) if config.trust else None)
+    keys = KeyStore(config.keys).client()
+    client = PolicyClient(config.server, keys, bundle.sealed, config.name, bundle=bundle.manifest.label)
+    link = Link(client, bundle, mailbox)
+    try:
+        link.dial(2.0)
+        door = Door(folder)
+    except RobostralError:
+        link.close()
+        raise
+    try:
+        transport = Transport(mailbox, bell, link, door)
+        say_ready("")
+        while not leaving():
+            transport.round()
+    finally:
+        door.close()
+        link.close()

@@ -1,0 +1,406 @@
+"""Laws of the loop, in lock-step: nothing wrong is executed, every stop is clean, nothing resumes by itself."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from servo_cell import ARM, BOUND, HORIZON, ExactPlant, N, Servo, armed, far_goal, make_contract, near_goal
+
+from robostral.driver import PlantStatus
+from robostral.errors import ConfigError
+from robostral.guard import Reason, Workspace
+from robostral.oracle import count_violations
+from robostral.runtime import records
+from robostral.runtime.inbox import Inbox
+from robostral.runtime.ladder import BRAKE_NS, Cause, Mode, Rung
+from robostral.runtime.lockstep import LockStep
+from robostral.runtime.loop import LoopOptions
+from robostral.runtime.records import Answer, Sizes
+
+NEAR = 1e-3
+VALID_NS = 120_000_000
+
+
+def violations(rows: np.ndarray, dt: float = 0.002) -> int:
+    """Judge the commands as written, in order, with a new segment where a re-arm read the pose anew."""
+    written = rows[rows["written"] == 1]
+    cuts = np.flatnonzero(written["session"][1:] != written["session"][:-1]) + 1
+    found = count_violations(written["q_c"], dt, ARM.limits.array, [0, *cuts.tolist()])
+    return sum(finding["violations"] for finding in found.values())
+
+
+def reach(cell: LockStep, goal: np.ndarray, limit_s: float = 4.0) -> np.ndarray:
+    began = len(cell.rows)
+    assert cell.ask("goal", *goal) == Answer.DONE
+    cell.run_until(lambda s: s.goal_error_m < NEAR and s.goal_error_rad < 10 * NEAR, limit_s)
+    assert cell.status.goal_error_m < NEAR
+    return cell.rows[began:]
+
+
+def mute(cell: LockStep) -> None:
+    cell.mailbox.ring_bell = lambda: None
+
+
+def delayed(cell: LockStep, ticks: Callable[[], int]) -> None:
+    """Let every answer arrive `ticks()` control ticks after its question; order and content stay."""
+    policy, waiting, now = cell.source._policy, [], [0]
+    chunk = records.empty(cell.mailbox.chunk.dtype)
+
+    def ring() -> None:
+        obs = cell.mailbox.obs.take()
+        assert obs is not None
+        waiting.append((now[0] + ticks(), obs.copy()))
+
+    def advance() -> None:
+        now[0] += 1
+        while waiting and waiting[0][0] <= now[0]:
+            obs = waiting.pop(0)[1]
+            for name in ("session", "seq", "t_obs_ns"):
+                chunk[name] = obs[name]
+            chunk["chunk"] = policy.infer(obs["obs"][None])[0]
+            chunk["t_arrival_ns"] = cell.clock.now_ns()
+            cell.mailbox.chunk.publish(chunk)
+
+    cell.mailbox.ring_bell = ring
+    cell._advance = advance
+
+
+def test_it_reaches_goals_one_after_the_other_inside_every_limit() -> None:
+    cell, plant = armed()
+    for seed in range(4):
+        reach(cell, near_goal(seed))
+    assert violations(cell.rows) == 0
+    assert cell.status.guard_rejected == cell.status.stops == 0
+    np.testing.assert_array_equal(np.array(plant.written), cell.rows["q_c"][cell.rows["written"] == 1])
+
+
+def test_two_runs_are_bit_identical() -> None:
+    def run() -> bytes:
+        cell, _ = armed()
+        return reach(cell, near_goal(1)).tobytes()
+
+    assert run() == run()
+
+
+def test_it_starts_locked_and_writes_nothing() -> None:
+    plant = ExactPlant()
+    cell = LockStep(plant, ARM, Servo())
+    cell.tick(30)
+    assert cell.mode == Mode.HOLD
+    for op, args in (("goal", tuple(near_goal(0))), ("home", ())):
+        assert cell.ask(op, *args) == Answer.WRONG_MODE
+    cell.tick(30)
+    assert not plant.written
+
+
+@pytest.mark.parametrize("phase", range(0, 40, 3))
+def test_without_chunks_it_brakes_in_time_inside_every_limit_and_stays_locked(phase: int) -> None:
+    cell, _ = armed()
+    assert cell.ask("goal", *far_goal()) == Answer.DONE
+    before = cell.tick(150 + phase)
+    mute(cell)
+    rows = cell.tick(400)
+    valid_until = cell.loop._path.t_obs_ns + VALID_NS
+    braking = rows[rows["mode"] == Mode.BRAKE]
+    assert braking[0]["t_ns"] <= rows["t_ns"][rows["t_ns"] >= valid_until + BRAKE_NS][0]
+    assert braking[0]["t_ns"] >= valid_until
+    assert 1 <= (rows["mode"] == Mode.COAST).sum() <= 3
+    assert (rows["rung"] == Rung.BUFFERED).any()
+    assert violations(cell.rows) == 0
+    assert np.abs(np.diff(before["q_c"][-2:], axis=0)).max() > 0.5 * 0.002  # it was in motion, 0.5 rad/s at least
+    assert (cell.mode, cell.loop.ladder.cause) == (Mode.HOLD, Cause.CHUNK_STALE)
+    cell.mailbox.ring_bell = cell.source
+    held = cell.tick(200)
+    assert (held["q_c"] == held["q_c"][0]).all()
+    assert cell.ask("goal", *near_goal(0)) == Answer.WRONG_MODE
+    session = cell.status.session
+    assert cell.ask("rearm") == Answer.DONE
+    assert cell.status.session == session + 1
+    reach(cell, near_goal(0))
+    assert violations(cell.rows) == 0
+
+
+def test_a_coast_ends_when_a_newer_chunk_comes() -> None:
+    cell, _ = armed()
+    assert cell.ask("goal", *far_goal()) == Answer.DONE
+    cell.tick(100)
+    mute(cell)
+    while cell.mode == Mode.RUN:
+        cell.tick()
+    assert cell.mode == Mode.COAST
+    cell.mailbox.ring_bell = cell.source
+    cell.loop._next_question = 0
+    assert cell.tick()["mode"][0] == Mode.RUN
+    assert cell.status.stops == 0
+
+
+@pytest.mark.parametrize("latency", [0, 1, 10, 19, 20, 25, 35])
+def test_late_chunks_join_without_a_jump(latency: int) -> None:
+    cell, _ = armed()
+    delayed(cell, lambda: latency)
+    reach(cell, near_goal(3), limit_s=8.0)
+    assert violations(cell.rows) == 0
+    assert cell.status.stops == 0
+
+
+def test_a_latency_beyond_the_chunks_validity_ends_in_a_clean_stop() -> None:
+    cell, _ = armed()
+    delayed(cell, lambda: 45)
+    assert cell.ask("goal", *far_goal()) == Answer.DONE
+    cell.tick(400)
+    assert (cell.mode, cell.loop.ladder.cause) == (Mode.HOLD, Cause.CHUNK_STALE)
+    assert violations(cell.rows) == 0
+
+
+def test_from_standstill_nothing_is_skipped_whatever_the_latency() -> None:
+    cell, _ = armed()
+    delayed(cell, lambda: 45)
+    assert cell.ask("goal", *far_goal()) == Answer.DONE
+    while cell.loop._path.seq == 0:
+        cell.tick()
+    assert cell.loop._path._steps == HORIZON
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_any_chunks_at_any_time_stay_inside_every_limit(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+
+    class Hostile(Servo):
+        def infer(self, obs: np.ndarray) -> np.ndarray:
+            kind = rng.integers(5)
+            shape = (1, HORIZON, N)
+            if kind == 0:
+                return rng.choice([-1e30, 1e30, -BOUND, BOUND], shape).astype(np.float32)
+            if kind == 1:
+                return np.full(shape, rng.choice([np.nan, np.inf, -np.inf, 1e-40]), np.float32)
+            if kind == 2:
+                return rng.normal(scale=0.05, size=shape).astype(np.float32)
+            return np.full(shape, rng.choice([-BOUND, BOUND]), np.float32)
+
+    cell, _ = armed(policy=Hostile())
+    delayed(cell, lambda: int(rng.integers(0, 70)))
+    for _ in range(6):
+        cell.ask("goal", *near_goal(0))
+        cell.tick(120)
+        if cell.mode == Mode.HOLD:
+            cell.ask("rearm")
+    assert violations(cell.rows) == 0
+    assert np.isfinite(cell.rows["q_c"]).all()
+
+
+SIZES = Sizes(N, 27, HORIZON, 7)
+
+
+def answer_to(inbox: Inbox, number: int, **changes: Any) -> records.Record:
+    chunk = records.empty(records.chunk_dtype(SIZES))
+    chunk["session"], chunk["seq"], chunk["bundle"] = inbox.session, number, 77
+    chunk["t_obs_ns"] = inbox._t_obs_ns[number % 64]
+    for name, value in changes.items():
+        chunk[name] = value
+    return chunk
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, Reason.PASSED),
+        ({"session": 6}, Reason.SESSION),
+        ({"seq": 3}, Reason.ORDER),
+        ({"seq": 6}, Reason.ORDER),
+        ({"t_obs_ns": 4}, Reason.ORDER),
+        ({"bundle": 78}, Reason.CONTRACT),
+        ({"chunk": np.nan}, Reason.NOT_FINITE),
+        ({"chunk": np.inf}, Reason.NOT_FINITE),
+    ],
+)
+def test_only_the_answer_to_a_question_of_this_session_is_taken(changes: dict[str, Any], reason: Reason) -> None:
+    inbox = Inbox(VALID_NS, 77)
+    inbox.begin(5)
+    for i in range(5):
+        inbox.ask(1000 + i, 0.0)
+    assert inbox.judge(answer_to(inbox, 3), 2000) == Reason.PASSED
+    assert inbox.judge(answer_to(inbox, 5, **changes), 2000) == reason
+    assert inbox.verdicts[reason] >= 1
+    assert inbox.judge(answer_to(inbox, 4), 2000) == (Reason.ORDER if reason == Reason.PASSED else Reason.PASSED)
+
+
+def test_what_is_old_or_of_an_earlier_session_is_never_taken() -> None:
+    inbox = Inbox(VALID_NS, 77)
+    inbox.begin(5)
+    seq = inbox.ask(1000, 0.0)
+    chunk = answer_to(inbox, seq)
+    assert inbox.judge(chunk, 1000 + VALID_NS) == Reason.AGE
+    assert inbox.judge(chunk, 999) == Reason.AGE
+    inbox.begin(6)
+    assert inbox.judge(chunk, 2000) == Reason.SESSION
+    assert inbox.judge(answer_to(inbox, seq), 2000) == Reason.ORDER
+
+
+def test_recorded_answers_replayed_in_any_order_are_refused() -> None:
+    inbox, rng = Inbox(VALID_NS, 77), np.random.default_rng(0)
+    inbox.begin(5)
+    recorded = []
+    for i in range(300):
+        seq = inbox.ask(1_000_000 * i, 0.0)
+        recorded.append(answer_to(inbox, seq))
+        assert inbox.judge(recorded[-1], 1_000_000 * i + 10) == Reason.PASSED
+    for at in rng.integers(0, 300, 2000):
+        assert inbox.judge(recorded[at], 300_000_000) != Reason.PASSED
+
+
+def test_an_operator_stop_a_leave_and_a_guard_reject_all_brake_on_the_path() -> None:
+    ways: list[Callable[[LockStep], object]] = [
+        lambda cell: cell.ask("stop"),
+        lambda cell: cell.loop.leave(),
+        lambda cell: cell.loop.guard.measure(cell.loop.guard.q_c + 1.0),
+    ]
+    for begin, cause in zip(ways, (Cause.OPERATOR, Cause.LEAVING, Cause.GUARD), strict=True):
+        cell, _ = armed()
+        assert cell.ask("goal", *far_goal()) == Answer.DONE
+        cell.tick(150)
+        begin(cell)
+        cell.tick(300)
+        assert (cell.mode, cell.loop.ladder.cause) == (Mode.HOLD, cause)
+        assert violations(cell.rows) == 0
+        assert cell.loop.left == (cause == Cause.LEAVING)
+
+
+def test_home_is_guarded_can_be_slowed_and_can_be_stopped() -> None:
+    plant = ExactPlant(q=ARM.home + 0.4)
+    cell, _ = armed(plant)
+    assert cell.ask("home") == Answer.DONE
+    full = cell.run_until(lambda s: s.mode == "IDLE", 5.0)
+    np.testing.assert_array_equal(plant.q, ARM.home)
+    plant.q += 0.4
+    assert cell.ask("rearm") == Answer.DONE
+    assert cell.ask("speed", 0.25) == Answer.DONE
+    cell.tick(400)
+    assert cell.ask("home") == Answer.DONE
+    slow = cell.run_until(lambda s: s.mode == "IDLE", 10.0)
+    assert 2.5 < len(slow) / len(full) < 4.5
+    plant.q += 0.4
+    assert cell.ask("rearm") == Answer.DONE
+    assert cell.ask("home") == Answer.DONE
+    cell.tick(100)
+    assert cell.ask("stop") == Answer.DONE
+    cell.tick(300)
+    assert violations(cell.rows) == 0
+    assert cell.mode == Mode.HOLD
+
+
+def test_the_speed_override_stretches_the_path() -> None:
+    way = []
+    for speed in (1.0, 0.5):
+        cell, _ = armed(options=LoopOptions(speed=speed))
+        assert cell.ask("goal", *far_goal()) == Answer.DONE
+        cell.tick(200)
+        rows = cell.tick(200)
+        assert violations(cell.rows) == 0
+        way.append(np.abs(rows["q_c"][-1] - rows["q_c"][0]).max())
+    assert way[1] / way[0] == pytest.approx(0.5, abs=0.05)
+    assert cell.status.stops == 0
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, 1.01, np.nan])
+def test_a_senseless_speed_is_refused(value: float) -> None:
+    assert armed()[0].ask("speed", value) == Answer.BAD_VALUE
+
+
+@pytest.mark.parametrize("status", [s for s in PlantStatus if s not in {PlantStatus.OK, PlantStatus.NO_DATA}])
+def test_a_plant_that_cannot_be_commanded_is_stopped_and_never_written(status: PlantStatus) -> None:
+    cell, plant = armed()
+    assert cell.ask("goal", *far_goal()) == Answer.DONE
+    cell.tick(100)
+    plant.status, written = status, len(plant.written)
+    cell.tick(100)
+    assert (cell.mode, cell.loop.ladder.cause, plant.stops) == (Mode.FAULT, Cause.PLANT, 1)
+    assert len(plant.written) == written
+    assert cell.status.plant == status.name
+    plant.can_connect = False
+    assert cell.ask("rearm") == Answer.PLANT
+    plant.can_connect = True
+    assert cell.ask("rearm") == Answer.DONE
+    assert cell.mode == Mode.IDLE
+    assert plant.connects == 1
+
+
+def test_a_refused_write_and_a_silent_plant_end_in_a_stop() -> None:
+    cell, plant = armed()
+    assert cell.ask("goal", *far_goal()) == Answer.DONE
+    cell.tick(100)
+    plant.write_status = PlantStatus.REFUSED
+    cell.tick(2)
+    assert (cell.mode, plant.stops) == (Mode.FAULT, 1)
+    cell, plant = armed()
+    assert cell.ask("goal", *far_goal()) == Answer.DONE
+    cell.tick(100)
+    plant.status = PlantStatus.NO_DATA
+    cell.tick(300)
+    assert cell.mode == Mode.HOLD
+    assert violations(cell.rows) == 0
+
+
+def test_an_external_signal_that_grows_old_counts_as_lost() -> None:
+    cell, _ = armed(policy=Servo(make_contract(max_age_s=0.3)))
+    assert cell.ask("goal", *far_goal()) == Answer.DONE
+    cell.tick(140)
+    assert cell.mode == Mode.RUN
+    cell.tick(200)
+    assert (cell.mode, cell.loop.ladder.cause) == (Mode.HOLD, Cause.EXTERNAL_STALE)
+
+
+def test_a_pose_outside_the_workspace_is_no_place_to_start_from() -> None:
+    box = Workspace((0.2, -0.1, 0.1), (0.4, 0.1, 0.3))
+    cell = LockStep(ExactPlant(), ARM, Servo(), options=LoopOptions(workspace=box))
+    cell.tick()
+    assert cell.ask("rearm") == Answer.START_POSE
+    assert (cell.mode, cell.status.guard) == (Mode.HOLD, "WORKSPACE")
+
+
+def test_a_moving_arm_is_not_armed() -> None:
+    plant = ExactPlant()
+    plant.dq[2] = 0.3
+    cell = LockStep(plant, ARM, Servo())
+    cell.tick()
+    assert cell.ask("rearm") == Answer.NOT_AT_REST
+
+
+@pytest.mark.parametrize(
+    ("rate", "home", "what"),
+    [(512.0, None, "policy rate"), (500.0, np.zeros(5), "home"), (500.0, np.full(N, 9.0), "joint")],
+)
+def test_what_does_not_fit_is_refused_before_anything_moves(rate: float, home: Any, what: str) -> None:
+    with pytest.raises(ConfigError, match=what):
+        LockStep(ExactPlant(rate), ARM, Servo(), options=LoopOptions(home=home))
+
+
+@pytest.mark.parametrize("rate", [125.0, 250.0, 1000.0])
+def test_every_control_rate_keeps_the_same_laws(rate: float) -> None:
+    cell, _ = armed(ExactPlant(rate))
+    reach(cell, near_goal(2))
+    mute(cell)
+    cell.tick(round(rate))
+    assert violations(cell.rows, 1.0 / rate) == 0
+    assert cell.mode == Mode.HOLD
+
+
+def test_a_tick_keeps_nothing_that_it_allocates() -> None:
+    cell, plant = armed()
+    assert cell.ask("goal", *near_goal(0)) == Answer.DONE
+
+    def run() -> None:
+        for _ in range(3000):
+            cell.clock.t_ns += cell.loop.dt_ns
+            cell.loop.tick()
+            plant.written.clear()
+            cell.mailbox.ticks.drain()
+
+    run()
+    before = sys.getallocatedblocks()
+    run()
+    assert sys.getallocatedblocks() - before < 10
