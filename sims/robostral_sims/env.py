@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from robostral.arm import load_arm
 from robostral.contract import Contract, Requirements, Sealed
-from robostral.errors import RobostralError
+from robostral.errors import ConfigError, RobostralError
 from robostral_sims.engines import World, WorldState, load_engine
 from robostral_sims.randomize import NOMINAL, Randomization, draw
 from robostral_sims.scene import load_scene
@@ -40,7 +40,7 @@ class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         arm: Arm's name.
         engine: Engine's name.
         cell: Cell preset by name or path; `<arm>-<task>` by default.
-        rate_hz: Control rate [Hz], a multiple of the policy's rate.
+        rate_hz: Control rate [Hz], a multiple of the policy's rate inside the requirements' range.
         randomize: Whether each episode draws its own plant; otherwise all are the nominal one.
         render_mode: None or `rgb_array`.
 
@@ -72,9 +72,12 @@ class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self.task = make_task(model, self.scene)
         self.sealed = Sealed.seal(self.task.contract)
         self._ranges = Randomization() if randomize else None
+        low_hz, high_hz = self.requirements.control_hz
+        if not low_hz <= rate_hz <= high_hz:
+            raise ConfigError(f"rate_hz = {rate_hz:g} is outside the control rates [{low_hz:g}, {high_hz:g}] Hz")
+        self._stepper = CellStepper(model, self.contract, self.scene, 1.0 / rate_hz)
         self._open = partial(make_world, self.scene, 1.0 / rate_hz)
         self._world: World | None = self._open()
-        self._stepper = CellStepper(model, self.contract, self.scene, 1.0 / rate_hz)
         self._running, self._steps = False, 0
         self._plant = NOMINAL
 

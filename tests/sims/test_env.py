@@ -135,6 +135,8 @@ def test_options_that_do_not_fit_are_refused():
         CellEnv(render_mode="human")
     with pytest.raises(ConfigError, match="policy step"):
         CellEnv(rate_hz=333.0)
+    with pytest.raises(ConfigError, match=r"outside the control rates \[125, 1000\]"):
+        CellEnv(rate_hz=0.0)
 
 
 def test_500_hz_is_the_same_task():
