@@ -16,7 +16,21 @@ from robostral.guard.stop import (
     LIMITED_TCP_SPEED,
     LIMITED_VELOCITY,
 )
-from robostral.guard.table import DDQ_C, DQ_C, LATCH, LIMITED_BITS, META, Q, Reason, Workspace, new_state, pack_limits
+from robostral.guard.table import (
+    DDQ_C,
+    DQ_C,
+    LATCH,
+    LIMITED_BITS,
+    META,
+    TAU_C,
+    TORQUE,
+    Q,
+    Reason,
+    Workspace,
+    new_state,
+    pack_limits,
+)
+from robostral.guard.torque import torque_kernel, torque_stop_kernel
 
 __all__ = [
     "LIMITED_ACCELERATION",
@@ -46,8 +60,10 @@ class Guard:
         tracking_tolerance: How far the measured position may be from the last command [rad].
 
     Attributes:
-        table, state, counts: What the kernels of `robostral.guard.kernels` take; `counts` has one entry per `Reason`.
+        table, state, counts: Limits, state, and one counter per `Reason`; a stop counts once, its ticks do not.
+        tables: (model, table, state, counts), the first arguments of the kernels in `robostral.guard.kernels`.
         q_c, dq_c, ddq_c: Views of the last command and its derivatives at nominal dt [rad, rad/s, rad/s²], shape (n,).
+        tau_c: View of the last torque command [N·m], shape (n,); torque mode only.
 
     Raises:
         ConfigError: A limit is missing or makes no sense.
@@ -72,7 +88,7 @@ class Guard:
         )
         self.state = new_state(chain.n)
         self.counts: NDArray[np.int64] = np.zeros(len(Reason), np.int64)
-        self.q_c, self.dq_c, self.ddq_c = (self.state[row, : chain.n] for row in (Q, DQ_C, DDQ_C))
+        self.q_c, self.dq_c, self.ddq_c, self.tau_c = (self.state[row, : chain.n] for row in (Q, DQ_C, DDQ_C, TAU_C))
         self.tables = (chain.model, self.table, self.state, self.counts)
         self._input, self._wrong_size = np.empty(chain.n), np.empty(0)
 
@@ -113,6 +129,22 @@ class Guard:
     def command(self, q_c: FloatArray) -> int:
         """Second stage in position mode, just before the write: PASSED only for the very command that passed."""
         return int(kernels.command_kernel(*self.tables, self._vector(q_c)))
+
+    def reset_torque(self, tau: FloatArray) -> None:
+        """Begin torque mode at the measured torques `tau` [N·m], shape (n,), brought inside the limits."""
+        most = self.table[TORQUE, : self.chain.n]
+        self.tau_c[:] = np.clip(np.nan_to_num(tau), -most, most)
+
+    def torque(self, tau_d: FloatArray) -> int:
+        """Second stage in torque mode: advance `tau_c` towards `tau_d` [N·m], shape (n,); return its `Reason`.
+
+        PASSED and LIMITED advance; after a reject `tau_c` stands as it was, and `torque_stop` has to follow.
+        """
+        return int(torque_kernel(self.table, self.state, self._vector(tau_d), self.tau_c))
+
+    def torque_stop(self, dq: FloatArray, tau_hold: FloatArray, damping: FloatArray) -> int:
+        """Advance `tau_c` by one tick of the torque-mode stop; see `robostral.guard.torque.torque_stop_kernel`."""
+        return int(torque_stop_kernel(self.table, self.state, damping, dq, tau_hold, self.tau_c))
 
     def _vector(self, q: FloatArray) -> FloatArray:
         # The kernels are compiled for one type: a plain writable vector. What is of another size is not converted.

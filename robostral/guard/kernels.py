@@ -36,6 +36,7 @@ IntArray = NDArray[np.int64]
 PASSED, LIMITED, SIZE, NOT_FINITE = int(Reason.PASSED), int(Reason.LIMITED), int(Reason.SIZE), int(Reason.NOT_FINITE)
 START_POSE, JUMPED, WORKSPACE = int(Reason.START_POSE), int(Reason.JUMP), int(Reason.WORKSPACE)
 TRACKING, COMMAND, TCP_SPEED = int(Reason.TRACKING), int(Reason.COMMAND), int(Reason.TCP_SPEED)
+STOPPED = int(Reason.STOPPED)
 
 SPEED_BISECTIONS = 12
 SLOW_SHARE = 0.95
@@ -108,8 +109,9 @@ def reset_kernel(model: FloatArray, table: FloatArray, state: FloatArray, counts
 def brake_kernel(model: FloatArray, table: FloatArray, state: FloatArray, counts: IntArray, reason: int) -> int:
     """Emit one tick of the stop, which begins for `reason` if none is under way; return 1 when at rest, else 0."""
     if state[at.META, at.LATCH] == 0.0:
-        counts[reason] += 1
-        latch(model, table, state, reason)
+        known = reason if LIMITED < reason < counts.shape[0] else STOPPED
+        counts[known] += 1
+        latch(model, table, state, known)
     at_rest = stop_tick(table, state, model.shape[0] - EXTRA_ROWS, at.Q, state[at.META, at.PATH])
     publish(table, state)
     return 1 if at_rest else 0
