@@ -36,6 +36,7 @@ def ur(
     from ipaddress import ip_address
     from pathlib import Path
 
+    from robostral.runtime.realtime import precede
     from robostral_drivers.ur.twin import UrTwin
 
     try:
@@ -49,6 +50,8 @@ def ur(
     logging.basicConfig(level=logging.INFO, format="twin ur: %(message)s")
     with UrTwin(arm, host, lockstep=lockstep, record=Path(record) if record else None, seed=seed) as twin:
         signal.signal(signal.SIGTERM, lambda *_: twin.stop())
+        if not lockstep:
+            precede()  # a controller is a machine of its own: other work on this one must not delay it
         print(f"ready {host}:30004 {arm} {'lock-step' if lockstep else '500 Hz'}", flush=True)
         twin.serve()
 

@@ -103,7 +103,9 @@ class UrDriver:
                 self._receive = self._rtde_receive.RTDEReceiveInterface(
                     self._host, self._rate_hz, list(_FIELDS), rt_priority=RT_PRIORITY
                 )
-                self._control = self._rtde_control.RTDEControlInterface(self._host, self._rate_hz, rt_priority=RT_PRIORITY)
+                self._control = self._rtde_control.RTDEControlInterface(
+                    self._host, self._rate_hz, rt_priority=RT_PRIORITY
+                )
         except Exception as error:  # the client throws several standard exceptions of C++
             self.close()
             raise DriverError(f"the controller at {self._host} did not start our program: {error}") from error
