@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robostral.demo.plant import Plant
-from robostral.demo.poses import Goal, Reach, go_home, progress, reach, rearm, wait_for
+from robostral.demo.poses import Goal, Reach, go_home, park, progress, reach, rearm, wait_for
 from robostral.runtime.ladder import BRAKE_NS, Mode
 from robostral.runtime.runlog import RunLog
 from robostral.runtime.status import Status
@@ -60,6 +60,7 @@ def unleash(plant: Plant, goals: Sequence[Goal], seed: int) -> tuple[list[Reach]
             else:
                 reaches.append(reach(plant, goal))
             bar.update(task, advance=1, state=f"{len(kills)} kills, {plant.runtime.status().line()}")
+    park(plant)
     return reaches, kills
 
 

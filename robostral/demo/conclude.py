@@ -13,11 +13,13 @@ from robostral.demo.plant import WIRE_RECORD, Plant
 from robostral.demo.poses import Reach
 from robostral.oracle import count_violations
 from robostral.runtime import report, runlog
-from robostral.runtime.ladder import Rung
+from robostral.runtime.ladder import Cause, Rung
 from robostral.runtime.runlog import RunLog
 
 SERVO_J = 11.0
 """Number of servoJ among the commands that the twin heard."""
+ASKED = (Cause.START, Cause.OPERATOR, Cause.LEAVING)
+"""Causes of standing still that are no fault."""
 ENOUGH = 0.95
 """Share of the poses that must be reached: 19 of 20."""
 
@@ -64,7 +66,7 @@ def _summary(
     stops: Sequence[Stop],
 ) -> dict[str, Any]:
     ticks, bundle = log.ticks, plant.bundle
-    tracking = 1e3 * np.abs(series.q - series.q_c).max(axis=1)
+    tracking = 1e3 * np.abs(series.q - series.q_c).max(axis=1)[ticks["written"] == 1]
     final = plant.runtime.status()
     summary: dict[str, Any] = {
         "poses": len(reaches),
@@ -84,7 +86,7 @@ def _summary(
         "bundle": {"name": bundle.manifest.label, "sha256": bundle.digest.hex(), "signer": bundle.signer},
         "contract": bundle.sealed.identity,
         "rate_hz": round(1.0 / plant.period_s, 3),
-        "not_given": plant.notes or None,
+        "system_did_not_give": plant.notes or "nothing",
         "machine": report.machine(),
         "versions": report.versions(),
     }
@@ -103,7 +105,7 @@ def _summary(
 
 
 def _series(plant: Plant, log: RunLog, reaches: Sequence[Reach], kills: Sequence[Kill]) -> report.Series:
-    ticks = log.ticks
+    ticks, commanded = log.ticks, log.ticks["written"] == 1
     start_ns = int(ticks["t_ns"][0])
     events = [report.Event(1e-9 * (event.t_ns - start_ns), event.kind, event.text) for event in log.events]
     events += [report.Event(1e-9 * (reach.t_ns - start_ns), "goal", reach.reason) for reach in reaches]
@@ -112,7 +114,7 @@ def _series(plant: Plant, log: RunLog, reaches: Sequence[Reach], kills: Sequence
         joint_names=plant.runtime.arm.chain.joint_names,
         t_s=1e-9 * (ticks["t_ns"] - start_ns),
         q=ticks["q"],
-        q_c=ticks["q_c"],
+        q_c=np.where(commanded[:, None], ticks["q_c"], np.nan),
         wakeup_us=1e-3 * ticks["wakeup_ns"],
         setpoint_age_ms=_measured(ticks["setpoint_age_ns"], 1e-6),
         latency_us=_measured(ticks["latency_ns"], 1e-3),
@@ -126,8 +128,8 @@ def _measured(values: NDArray[np.int64], scale: float) -> NDArray[np.float64]:
 
 
 def _ladder(log: RunLog) -> dict[str, int]:
-    """Count how often each rung was stepped on."""
-    rung = log.ticks["rung"]
+    """Count how often each rung was stepped on because something was missing, not because the operator asked."""
+    rung = np.where(np.isin(log.ticks["cause"], ASKED), Rung.NONE, log.ticks["rung"])
     entered = rung[np.flatnonzero(np.diff(rung, prepend=0))]
     return {name.name.lower(): int((entered == name).sum()) for name in Rung if name is not Rung.NONE}
 

@@ -47,7 +47,6 @@ def sample_goals(environment: str, count: int, seed: int) -> list[tuple[float, .
         MissingExtra: The simulator is not installed.
     """
     gymnasium = require("gymnasium", "sim")
-    require("pybullet", "sim")
     env = gymnasium.make(environment)
     rng = np.random.default_rng(seed)
     try:
@@ -66,7 +65,15 @@ def reach_all(plant: Plant, goals: Iterable[Goal]) -> list[Reach]:
         for goal in goals:
             reaches.append(reach(plant, goal, lambda status: bar.update(task, state=status.line())))
             bar.advance(task)
+    park(plant)
     return reaches
+
+
+def park(plant: Plant) -> None:
+    """End as a shift ends: stop, arm again, and move home under the guard."""
+    plant.runtime.control.ask("stop")
+    wait_for(plant, lambda status: status.mode == "HOLD", "the arm to stand")
+    go_home(plant)
 
 
 def progress(plant: Plant) -> Progress:
