@@ -60,9 +60,10 @@ def path_deceleration(table: FloatArray, state: FloatArray, n: int, row: int) ->
     in_a, in_d, along, square = 0.0, 0.0, 0.0, 0.0
     for i in range(n):
         w, b = state[row + 1, i], state[row + 2, i]
-        in_a, in_d = max(in_a, abs(w) / table[at.A, i]), max(in_d, abs(w) / table[at.D, i])
-        along += w * b / (table[at.A, i] * table[at.A, i])
-        square += w * w / (table[at.A, i] * table[at.A, i])
+        per_a = w * table[at.PER_A, i]
+        in_a, in_d = max(in_a, abs(per_a)), max(in_d, abs(w) * table[at.PER_D, i])
+        along += per_a * b * table[at.PER_A, i]
+        square += per_a * per_a
     if square == 0.0:
         return 0.0
     return max(min(along / square, 0.0) - 1.0 / in_d, -1.0 / in_a, -landing(1.0, 1.0 / in_d))

@@ -9,10 +9,10 @@ from robostral.arm.chain import KIND, POS, Chain, FloatArray, frozen
 from robostral.arm.limits import DDDQ, DDQ, DQ, DTAU, Q_MAX, Q_MIN, TAU, Limits
 from robostral.errors import ConfigError
 
-LOW, HIGH, V, A, D, TORQUE, TORQUE_STEP, JUMP, LEVER, BOX_LOW, BOX_HIGH, FIGURE = range(12)
-"""Rows of the limits table. Per joint and tick: position, `V`, `A`, `D` as in `robostral.guard.stop`, torque and its
-change, the step that is too far to be meant, how far the tcp moves per unit of joint motion at most. `BOX_LOW` and
-`BOX_HIGH` hold x, y, z [m]; `FIGURE` holds the scalars below."""
+LOW, HIGH, V, A, D, PER_A, PER_D, TORQUE, TORQUE_STEP, JUMP, LEVER, BOX_LOW, BOX_HIGH, FIGURE = range(14)
+"""Rows of the limits table. Per joint and tick: position, `V`, `A`, `D` as in `robostral.guard.stop`, 1 / A, 1 / D,
+torque and its change, the step that is too far to be meant, how far the tcp moves per unit of joint motion at most.
+`BOX_LOW` and `BOX_HIGH` hold x, y, z [m]; `FIGURE` holds the scalars below."""
 
 DT, TCP_STEP, START_TOLERANCE, TRACKING_TOLERANCE = range(4)
 """Columns of `FIGURE`: [s], [m] per tick, [rad], [rad]."""
@@ -116,7 +116,7 @@ def pack_limits(
     start_tolerance: float = 0.02,
     tracking_tolerance: float = 0.3,
 ) -> FloatArray:
-    """Pack all that the kernels compare with into one read-only table, shape (12, max(n, 16)).
+    """Pack all that the kernels compare with into one read-only table, shape (14, max(n, 16)).
 
     Raises:
         ConfigError: A figure is missing, not positive, or not finite.
@@ -133,6 +133,7 @@ def pack_limits(
     table[HIGH, :n] = figures[Q_MAX] - POSITION_MARGIN
     for row, figure, scale in ((V, DQ, dt), (A, DDQ, dt**2), (D, DDDQ, dt**3), (TORQUE, TAU, 1.0)):
         table[row, :n] = figures[figure] * scale * INNER
+    table[PER_A, :n], table[PER_D, :n] = 1.0 / table[A, :n], 1.0 / table[D, :n]
     table[TORQUE_STEP, :n] = figures[DTAU] * dt * INNER
     table[JUMP, :n] = JUMP_FACTOR * figures[DQ] * dt
     table[LEVER, :n] = levers(chain, limits)
