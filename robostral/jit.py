@@ -16,3 +16,8 @@ def kernel(function: F) -> F:
         file, run ``make clean-kernels`` (or touch the caller).
     """
     return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+def inlined(function: F) -> F:
+    """Compile a helper of kernels so that it is pasted into each of them; otherwise like `kernel`."""
+    return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function))

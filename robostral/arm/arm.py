@@ -8,7 +8,7 @@ import numpy as np
 
 from robostral import config
 from robostral.arm.capsules import Capsules
-from robostral.arm.chain import Chain, FloatArray, frozen
+from robostral.arm.chain import Chain, FloatArray
 from robostral.arm.generate import generate_urdf
 from robostral.arm.limits import Limits
 from robostral.arm.table import Table, build_capsules, build_chain, build_limits
@@ -25,16 +25,19 @@ class Arm:
         name: Name of the arm.
         chain: Joints, link inertias, flange and tcp.
         capsules: Shape for collision checks.
-        home: Rest pose [rad], shape (n,).
         table: The data it was made from.
     """
 
     name: str
     chain: Chain
     capsules: Capsules
-    home: FloatArray
     table: Table
     _limits: Limits | None
+
+    @property
+    def home(self) -> FloatArray:
+        """Rest pose [rad], shape (n,); a fresh copy."""
+        return np.array(self.table.home)
 
     @property
     def limits(self) -> Limits:
@@ -87,7 +90,6 @@ def build_arm(table: Table) -> Arm:
         table.name,
         build_chain(table),
         build_capsules(table),
-        frozen(np.array(table.home)),
         table,
         build_limits(table),
     )

@@ -2,7 +2,7 @@
 
 The table `model` has one row per joint and three more; `n = model.shape[0] - EXTRA_ROWS`.
 
-| row | columns `ROT..ROT+8` (row-major) and `POS..POS+2` | other columns |
+| row | columns `ROT..ROT+8` (row-major), `POS..POS+2`, `TURN` | other columns |
 |---|---|---|
 | `i < n` | pose of joint i in link i-1 (link -1 is `base`) | `KIND`, and `MASS`, `COM`, `INERTIA` of link i |
 | `n` | T_link_flange, seen from the last link | |
@@ -34,7 +34,9 @@ COM = 14
 """First of 3 columns: mass times centre of mass in the link frame [kg·m]."""
 INERTIA = 17
 """First of 6 columns xx, xy, xz, yy, yz, zz: inertia about the origin of the link frame [kg·m²]."""
-COLUMNS = 23
+TURN = 23
+"""0.0 if the rotation is the identity, 1.0 or -1.0 if a quarter turn about x, 2.0 for any other: spares products."""
+COLUMNS = 24
 EXTRA_ROWS = 3
 
 GRAVITY = (0.0, 0.0, -9.80665)
@@ -79,7 +81,7 @@ class Chain:
         from robostral.kinematics.validate import as_transform
 
         model = self.model.copy()
-        model[self.n + 1, : POS + 3] = pack(unpack(model[self.n]) @ as_transform("T_flange_tcp", T_flange_tcp))
+        write_pose(model[self.n + 1], unpack(model[self.n]) @ as_transform("T_flange_tcp", T_flange_tcp))
         return replace(self, model=frozen(model))
 
     def with_gravity(self, gravity: Sequence[float]) -> "Chain":
@@ -126,9 +128,16 @@ def invert(T_a_b: FloatArray) -> FloatArray:
     return T
 
 
-def pack(T: FloatArray) -> FloatArray:
-    """Flatten a pose (4, 4) into the 12 columns of a model row: rotation row by row, then position."""
-    return np.concatenate([T[:3, :3].ravel(), T[:3, 3]])
+_TURNS = {0.0: (1.0, 0.0, 0.0, 1.0), 1.0: (0.0, -1.0, 1.0, 0.0), -1.0: (0.0, 1.0, -1.0, 0.0)}
+
+
+def write_pose(row: FloatArray, T: FloatArray) -> None:
+    """Write a pose (4, 4) into the pose columns and `TURN` of a model row, shape (24,)."""
+    R = T[:3, :3]
+    row[ROT : ROT + 9] = R.ravel()
+    row[POS : POS + 3] = T[:3, 3]
+    about_x = R[0, 0] == 1.0 and not R[0, 1:].any() and not R[1:, 0].any()
+    row[TURN] = next((t for t, block in _TURNS.items() if about_x and (*R[1, 1:], *R[2, 1:]) == block), 2.0)
 
 
 def unpack(row: FloatArray) -> FloatArray:

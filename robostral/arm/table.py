@@ -13,12 +13,13 @@ from robostral.arm.chain import (
     KIND,
     MASS,
     POS,
+    TURN,
     Chain,
     FloatArray,
     frozen,
-    pack,
     rotation_rpy,
     transform,
+    write_pose,
 )
 from robostral.arm.limits import ROW_NAMES, Limits
 from robostral.errors import ConfigError
@@ -63,6 +64,14 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str
 
 
+class Taper(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A vendor's velocity limit near a position limit: `sqrt(2 * ddq * distance) - offset`, never below 0."""
+
+    offset: tuple[float, ...]
+    ddq: tuple[float, ...]
+    source: str
+
+
 class LimitRows(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The limits profile; rows in the order of `Limits.array`."""
 
@@ -74,6 +83,7 @@ class LimitRows(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tau: Row
     dtau: Row
     tcp_speed: Row
+    dq_taper: Taper | None = None
 
 
 class Capsule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -142,10 +152,11 @@ def build_chain(table: Table) -> Chain:
     n = len(table.joints)
     model = np.zeros((n + EXTRA_ROWS, COLUMNS))
     for row, joint in zip(model, table.joints, strict=False):
-        row[: POS + 3] = pack(transform(joint.origin.xyz, joint.origin.rpy))
+        write_pose(row, transform(joint.origin.xyz, joint.origin.rpy))
         row[KIND] = float(joint.kind == "prismatic")
-        row[MASS:] = pack_inertia(joint.link)
-    model[n : n + 2, : POS + 3] = pack(transform(table.flange.xyz, table.flange.rpy))
+        row[MASS:TURN] = pack_inertia(joint.link)
+    for row in model[n : n + 2]:
+        write_pose(row, transform(table.flange.xyz, table.flange.rpy))
     model[n + 2, POS : POS + 3] = GRAVITY
     names = tuple(joint.name for joint in table.joints)
     return Chain(names, tuple(joint.link.name for joint in table.joints), table.base.name, frozen(model))

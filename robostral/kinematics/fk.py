@@ -7,83 +7,82 @@ Note:
 
 import math
 
-from robostral.arm.chain import EXTRA_ROWS, KIND, POS, ROT, FloatArray
-from robostral.jit import kernel
+import numpy as np
+from numpy.typing import ArrayLike
+
+from robostral.arm.chain import EXTRA_ROWS, KIND, POS, ROT, TURN, Chain, FloatArray
+from robostral.arm.limits import Limits
+from robostral.jit import inlined, kernel
 from robostral.kinematics.codes import BAD_SHAPE, NOT_FINITE, OK
+from robostral.kinematics.validate import as_states
+from robostral.kinematics.vector import (
+    IDENTITY,
+    ORIGIN,
+    Rot,
+    Vec,
+    add,
+    product,
+    quarter_turn,
+    rotate,
+    sincos_kernel,
+    turn_about_z,
+)
 
-Pose = tuple[float, float, float, float, float, float, float, float, float, float, float, float]
-"""Rotation row by row, then position: lives in registers."""
-
-
-@kernel
-def compose_kernel(a: Pose, b: Pose) -> Pose:
-    """Compute T_a_b @ T_b_c of two poses in registers."""
-    a0, a1, a2, a3, a4, a5, a6, a7, a8, ax, ay, az = a
-    b0, b1, b2, b3, b4, b5, b6, b7, b8, bx, by, bz = b
-    return (
-        a0 * b0 + a1 * b3 + a2 * b6,
-        a0 * b1 + a1 * b4 + a2 * b7,
-        a0 * b2 + a1 * b5 + a2 * b8,
-        a3 * b0 + a4 * b3 + a5 * b6,
-        a3 * b1 + a4 * b4 + a5 * b7,
-        a3 * b2 + a4 * b5 + a5 * b8,
-        a6 * b0 + a7 * b3 + a8 * b6,
-        a6 * b1 + a7 * b4 + a8 * b7,
-        a6 * b2 + a7 * b5 + a8 * b8,
-        ax + a0 * bx + a1 * by + a2 * bz,
-        ay + a3 * bx + a4 * by + a5 * bz,
-        az + a6 * bx + a7 * by + a8 * bz,
-    )
+Pose = tuple[Rot, Vec]
+"""Rotation and position in registers."""
 
 
-@kernel
-def row_pose_kernel(model: FloatArray, i: int) -> Pose:
-    """Read the pose of row i of the model into registers."""
+@inlined
+def follow_kernel(model: FloatArray, i: int, R: Rot, p: Vec) -> Pose:
+    """Compute the pose that row i of the model puts at the end of a pose (R, p)."""
     m = model[i]
-    return (
-        m[ROT], m[ROT + 1], m[ROT + 2], m[ROT + 3], m[ROT + 4], m[ROT + 5], m[ROT + 6], m[ROT + 7], m[ROT + 8],
-        m[POS], m[POS + 1], m[POS + 2],
-    )  # fmt: skip
+    p = add(p, rotate(R, (m[POS], m[POS + 1], m[POS + 2])))
+    if m[TURN] != 2.0:
+        return quarter_turn(R, m[TURN]), p
+    F = (m[ROT], m[ROT + 1], m[ROT + 2], m[ROT + 3], m[ROT + 4], m[ROT + 5], m[ROT + 6], m[ROT + 7], m[ROT + 8])
+    return product(R, F), p
 
 
-@kernel
-def joint_pose_kernel(model: FloatArray, i: int, q_i: float) -> Pose:
-    """Compute the pose of link i in link i-1 at joint position `q_i`."""
-    r0, r1, r2, r3, r4, r5, r6, r7, r8, px, py, pz = row_pose_kernel(model, i)
+@inlined
+def step_kernel(model: FloatArray, i: int, q_i: float, R: Rot, p: Vec) -> Pose:
+    """Compute the pose of link i from the pose (R, p) of link i-1 and the joint position `q_i`."""
+    R, p = follow_kernel(model, i, R, p)
     if model[i, KIND] != 0.0:
-        return r0, r1, r2, r3, r4, r5, r6, r7, r8, px + r2 * q_i, py + r5 * q_i, pz + r8 * q_i
-    c, s = math.cos(q_i), math.sin(q_i)
-    return (
-        c * r0 + s * r1, c * r1 - s * r0, r2,
-        c * r3 + s * r4, c * r4 - s * r3, r5,
-        c * r6 + s * r7, c * r7 - s * r6, r8,
-        px, py, pz,
-    )  # fmt: skip
+        return R, add(p, (R[2] * q_i, R[5] * q_i, R[8] * q_i))
+    sine, cosine = sincos_kernel(q_i)
+    return turn_about_z(R, sine, cosine), p
 
 
-@kernel
-def store_kernel(pose: Pose, T: FloatArray) -> None:
+@inlined
+def store_kernel(R: Rot, p: Vec, T: FloatArray) -> None:
     """Write a pose from registers into a matrix, shape (4, 4)."""
-    T[0, 0], T[0, 1], T[0, 2], T[1, 0], T[1, 1], T[1, 2], T[2, 0], T[2, 1], T[2, 2], T[0, 3], T[1, 3], T[2, 3] = pose
+    T[0, 0], T[0, 1], T[0, 2], T[0, 3] = R[0], R[1], R[2], p[0]
+    T[1, 0], T[1, 1], T[1, 2], T[1, 3] = R[3], R[4], R[5], p[1]
+    T[2, 0], T[2, 1], T[2, 2], T[2, 3] = R[6], R[7], R[8], p[2]
     T[3, 0], T[3, 1], T[3, 2], T[3, 3] = 0.0, 0.0, 0.0, 1.0
 
 
-@kernel
-def finite_kernel(pose: Pose) -> int:
+@inlined
+def finite_kernel(R: Rot, p: Vec) -> int:
     """Return OK, or NOT_FINITE if a joint position on the way was not finite."""
     # Every entry inherits a NaN of the rotations; a prismatic joint's shows in the position only.
-    probe = pose[0] + pose[4] + pose[8] + pose[9] + pose[10] + pose[11]
-    return OK if math.isfinite(probe) else NOT_FINITE
+    return OK if math.isfinite(R[0] + R[4] + R[8] + p[0] + p[1] + p[2]) else NOT_FINITE
 
 
 @kernel
-def tcp_pose_kernel(model: FloatArray, q: FloatArray) -> Pose:
-    """Compute T_base_tcp in registers; `q` [rad], shape (n,), is not checked."""
+def _walk(model: FloatArray, q: FloatArray) -> Pose:
     n = model.shape[0] - EXTRA_ROWS
-    pose = joint_pose_kernel(model, 0, q[0])
-    for i in range(1, n):
-        pose = compose_kernel(pose, joint_pose_kernel(model, i, q[i]))
-    return compose_kernel(pose, row_pose_kernel(model, n + 1))
+    R, p = IDENTITY, ORIGIN
+    for i in range(n):
+        R, p = step_kernel(model, i, q[i], R, p)
+    return follow_kernel(model, n + 1, R, p)
+
+
+@kernel
+def tcp_pose_kernel(model: FloatArray, q: FloatArray) -> tuple[float, ...]:
+    """Compute T_base_tcp in registers: rotation row by row, then position; `q`, shape (n,), is not checked."""
+    R, p = _walk(model, q)
+    return R + p
 
 
 @kernel
@@ -101,9 +100,9 @@ def tcp_kernel(model: FloatArray, q: FloatArray, T: FloatArray) -> int:
     n = model.shape[0] - EXTRA_ROWS
     if q.shape[0] != n or T.shape[0] != 4 or T.shape[1] != 4:
         return BAD_SHAPE
-    pose = tcp_pose_kernel(model, q)
-    store_kernel(pose, T)
-    return finite_kernel(pose)
+    R, p = _walk(model, q)
+    store_kernel(R, p, T)
+    return finite_kernel(R, p)
 
 
 @kernel
@@ -121,12 +120,74 @@ def frames_kernel(model: FloatArray, q: FloatArray, T: FloatArray) -> int:
     n = model.shape[0] - EXTRA_ROWS
     if q.shape[0] != n or T.shape[0] != n + 2 or T.shape[1] != 4 or T.shape[2] != 4:
         return BAD_SHAPE
-    pose = joint_pose_kernel(model, 0, q[0])
-    store_kernel(pose, T[0])
-    for i in range(1, n):
-        pose = compose_kernel(pose, joint_pose_kernel(model, i, q[i]))
-        store_kernel(pose, T[i])
-    store_kernel(compose_kernel(pose, row_pose_kernel(model, n)), T[n])
-    pose = compose_kernel(pose, row_pose_kernel(model, n + 1))
-    store_kernel(pose, T[n + 1])
-    return finite_kernel(pose)
+    R, p = IDENTITY, ORIGIN
+    for i in range(n):
+        R, p = step_kernel(model, i, q[i], R, p)
+        store_kernel(R, p, T[i])
+    R_flange, p_flange = follow_kernel(model, n, R, p)
+    store_kernel(R_flange, p_flange, T[n])
+    R, p = follow_kernel(model, n + 1, R, p)
+    store_kernel(R, p, T[n + 1])
+    return finite_kernel(R, p)
+
+
+@kernel
+def tcp_batch_kernel(model: FloatArray, q: FloatArray, T: FloatArray) -> int:
+    """Apply `tcp_kernel` to q (m, n) and T (m, 4, 4); returns the greatest code."""
+    code = OK
+    for k in range(q.shape[0]):
+        code = max(code, tcp_kernel(model, q[k], T[k]))
+    return code
+
+
+@kernel
+def frames_batch_kernel(model: FloatArray, q: FloatArray, T: FloatArray) -> int:
+    """Apply `frames_kernel` to q (m, n) and T (m, n + 2, 4, 4); returns the greatest code."""
+    code = OK
+    for k in range(q.shape[0]):
+        code = max(code, frames_kernel(model, q[k], T[k]))
+    return code
+
+
+def tcp(chain: Chain, q: ArrayLike, *, limits: Limits | None = None) -> FloatArray:
+    """Compute T_base_tcp.
+
+    Args:
+        chain: Arm with its tcp.
+        q: Joint positions [rad], shape (n,) or (m, n).
+        limits: Bounds that q is held against; none if None.
+
+    Returns:
+        T_base_tcp, shape (4, 4) or (m, 4, 4).
+
+    Raises:
+        InvalidArray: A wrong shape or kind.
+        NotFinite: A NaN or an infinity; names the joint.
+        JointOutOfLimit: Names joint, value and bound.
+    """
+    (q,) = as_states(chain, limits, q=q)
+    T = np.empty((*q.shape[:-1], 4, 4))
+    (tcp_kernel if q.ndim == 1 else tcp_batch_kernel)(chain.model, q, T)
+    return T
+
+
+def frames(chain: Chain, q: ArrayLike, *, limits: Limits | None = None) -> FloatArray:
+    """Compute the poses in `base` of all links, the flange and the tcp.
+
+    Args:
+        chain: Arm with its tcp.
+        q: Joint positions [rad], shape (n,) or (m, n).
+        limits: Bounds that q is held against; none if None.
+
+    Returns:
+        Link frames 0..n-1, flange, tcp, shape (n + 2, 4, 4) or (m, n + 2, 4, 4).
+
+    Raises:
+        InvalidArray: A wrong shape or kind.
+        NotFinite: A NaN or an infinity; names the joint.
+        JointOutOfLimit: Names joint, value and bound.
+    """
+    (q,) = as_states(chain, limits, q=q)
+    T = np.empty((*q.shape[:-1], chain.n + 2, 4, 4))
+    (frames_kernel if q.ndim == 1 else frames_batch_kernel)(chain.model, q, T)
+    return T

@@ -5,41 +5,52 @@ Note:
     and 0.
 """
 
-from robostral.arm.chain import EXTRA_ROWS, KIND, FloatArray
-from robostral.jit import kernel
-from robostral.kinematics.codes import BAD_SHAPE
-from robostral.kinematics.fk import (
-    Pose,
-    compose_kernel,
-    finite_kernel,
-    joint_pose_kernel,
-    row_pose_kernel,
-    store_kernel,
-)
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from robostral.arm.chain import EXTRA_ROWS, KIND, Chain, FloatArray
+from robostral.arm.limits import Limits
+from robostral.jit import inlined, kernel
+from robostral.kinematics.codes import BAD_SHAPE, OK
+from robostral.kinematics.fk import Pose, finite_kernel, follow_kernel, store_kernel
+from robostral.kinematics.validate import as_states
+from robostral.kinematics.vector import IDENTITY, ORIGIN, Vec, add, cross, rotate_back, sincos_kernel, turn_about_z
 
 
-@kernel
+@inlined
 def _walk(model: FloatArray, q: FloatArray, J: FloatArray) -> Pose:
     """Leave origin and axis of every joint in the columns of J and return the pose of the tcp."""
     n = q.shape[0]
-    pose = joint_pose_kernel(model, 0, q[0])
-    J[0, 0], J[1, 0], J[2, 0], J[3, 0], J[4, 0], J[5, 0] = pose[9], pose[10], pose[11], pose[2], pose[5], pose[8]
-    for i in range(1, n):
-        pose = compose_kernel(pose, joint_pose_kernel(model, i, q[i]))
-        J[0, i], J[1, i], J[2, i], J[3, i], J[4, i], J[5, i] = pose[9], pose[10], pose[11], pose[2], pose[5], pose[8]
-    return compose_kernel(pose, row_pose_kernel(model, n + 1))
+    for i in range(n):  # apart from the walk, so that the compiler computes several sines at once
+        J[0, i], J[1, i] = sincos_kernel(q[i] * (1.0 - model[i, KIND]))
+    R, p = IDENTITY, ORIGIN
+    for i in range(n):
+        R, p = follow_kernel(model, i, R, p)
+        slide = q[i] * model[i, KIND]
+        R, p = turn_about_z(R, J[0, i], J[1, i]), add(p, (R[2] * slide, R[5] * slide, R[8] * slide))
+        J[0, i], J[1, i], J[2, i], J[3, i], J[4, i], J[5, i] = p[0], p[1], p[2], R[2], R[5], R[8]
+    return follow_kernel(model, n + 1, R, p)
 
 
-@kernel
-def _turn_into_twists(model: FloatArray, px: float, py: float, pz: float, J: FloatArray) -> None:
-    """Replace origins by the velocity of the point p that each joint causes."""
-    for i in range(J.shape[1]):
-        zx, zy, zz = J[3, i], J[4, i], J[5, i]
+@inlined
+def _turn_into_twists(model: FloatArray, p: Vec, J: FloatArray) -> None:
+    """Replace the origins by the velocity of the point p that each joint causes."""
+    for i in range(model.shape[0] - EXTRA_ROWS):
+        z = (J[3, i], J[4, i], J[5, i])
         if model[i, KIND] == 0.0:
-            rx, ry, rz = px - J[0, i], py - J[1, i], pz - J[2, i]
-            J[0, i], J[1, i], J[2, i] = zy * rz - zz * ry, zz * rx - zx * rz, zx * ry - zy * rx
+            J[0, i], J[1, i], J[2, i] = cross(z, (p[0] - J[0, i], p[1] - J[1, i], p[2] - J[2, i]))
         else:
-            J[0, i], J[1, i], J[2, i], J[3, i], J[4, i], J[5, i] = zx, zy, zz, 0.0, 0.0, 0.0
+            J[0, i], J[1, i], J[2, i], J[3, i], J[4, i], J[5, i] = z[0], z[1], z[2], 0.0, 0.0, 0.0
+
+
+@inlined
+def pose_jacobian_kernel(model: FloatArray, q: FloatArray, J: FloatArray) -> Pose:
+    """Return T_base_tcp in registers and fill J, at least (6, n), with J_aligned; shapes are not checked."""
+    R, p = _walk(model, q, J)
+    _turn_into_twists(model, p, J)
+    return R, p
 
 
 @kernel
@@ -58,10 +69,9 @@ def fk_jacobian_kernel(model: FloatArray, q: FloatArray, T: FloatArray, J: Float
     n = model.shape[0] - EXTRA_ROWS
     if q.shape[0] != n or T.shape[0] != 4 or T.shape[1] != 4 or J.shape[0] != 6 or J.shape[1] != n:
         return BAD_SHAPE
-    pose = _walk(model, q, J)
-    _turn_into_twists(model, pose[9], pose[10], pose[11], J)
-    store_kernel(pose, T)
-    return finite_kernel(pose)
+    R, p = pose_jacobian_kernel(model, q, J)
+    store_kernel(R, p, T)
+    return finite_kernel(R, p)
 
 
 @kernel
@@ -79,9 +89,8 @@ def jacobian_kernel(model: FloatArray, q: FloatArray, J: FloatArray) -> int:
     n = model.shape[0] - EXTRA_ROWS
     if q.shape[0] != n or J.shape[0] != 6 or J.shape[1] != n:
         return BAD_SHAPE
-    pose = _walk(model, q, J)
-    _turn_into_twists(model, pose[9], pose[10], pose[11], J)
-    return finite_kernel(pose)
+    R, p = pose_jacobian_kernel(model, q, J)
+    return finite_kernel(R, p)
 
 
 @kernel
@@ -99,9 +108,9 @@ def jacobian_world_kernel(model: FloatArray, q: FloatArray, J: FloatArray) -> in
     n = model.shape[0] - EXTRA_ROWS
     if q.shape[0] != n or J.shape[0] != 6 or J.shape[1] != n:
         return BAD_SHAPE
-    pose = _walk(model, q, J)
-    _turn_into_twists(model, 0.0, 0.0, 0.0, J)
-    return finite_kernel(pose)
+    R, p = _walk(model, q, J)
+    _turn_into_twists(model, ORIGIN, J)
+    return finite_kernel(R, p)
 
 
 @kernel
@@ -119,12 +128,57 @@ def jacobian_local_kernel(model: FloatArray, q: FloatArray, J: FloatArray) -> in
     n = model.shape[0] - EXTRA_ROWS
     if q.shape[0] != n or J.shape[0] != 6 or J.shape[1] != n:
         return BAD_SHAPE
-    pose = _walk(model, q, J)
-    _turn_into_twists(model, pose[9], pose[10], pose[11], J)
+    R, p = pose_jacobian_kernel(model, q, J)
     for i in range(n):
-        for k in (0, 3):
-            x, y, z = J[k, i], J[k + 1, i], J[k + 2, i]
-            J[k, i] = pose[0] * x + pose[3] * y + pose[6] * z
-            J[k + 1, i] = pose[1] * x + pose[4] * y + pose[7] * z
-            J[k + 2, i] = pose[2] * x + pose[5] * y + pose[8] * z
-    return finite_kernel(pose)
+        J[0, i], J[1, i], J[2, i] = rotate_back(R, (J[0, i], J[1, i], J[2, i]))
+        J[3, i], J[4, i], J[5, i] = rotate_back(R, (J[3, i], J[4, i], J[5, i]))
+    return finite_kernel(R, p)
+
+
+@kernel
+def jacobian_batch_kernel(model: FloatArray, q: FloatArray, J: FloatArray) -> int:
+    """Apply `jacobian_kernel` to q (m, n) and J (m, 6, n); returns the greatest code."""
+    code = OK
+    for k in range(q.shape[0]):
+        code = max(code, jacobian_kernel(model, q[k], J[k]))
+    return code
+
+
+@kernel
+def fk_jacobian_batch_kernel(model: FloatArray, q: FloatArray, T: FloatArray, J: FloatArray) -> int:
+    """Apply `fk_jacobian_kernel` to q (m, n), T (m, 4, 4) and J (m, 6, n); returns the greatest code."""
+    code = OK
+    for k in range(q.shape[0]):
+        code = max(code, fk_jacobian_kernel(model, q[k], T[k], J[k]))
+    return code
+
+
+def jacobian(
+    chain: Chain,
+    q: ArrayLike,
+    frame: Literal["aligned", "world", "local"] = "aligned",
+    *,
+    limits: Limits | None = None,
+) -> FloatArray:
+    """Compute the Jacobian of the tcp.
+
+    Args:
+        chain: Arm with its tcp.
+        q: Joint positions [rad], shape (n,) or (m, n).
+        frame: `aligned`: origin of the tcp, axes of `base`; `world`: both of `base`; `local`: both of the tcp.
+        limits: Bounds that q is held against; none if None.
+
+    Returns:
+        Jacobian, linear rows first, shape (6, n) or (m, 6, n).
+
+    Raises:
+        InvalidArray: A wrong shape or kind.
+        NotFinite: A NaN or an infinity; names the joint.
+        JointOutOfLimit: Names joint, value and bound.
+    """
+    (q,) = as_states(chain, limits, q=q)
+    J = np.empty((*q.shape[:-1], 6, chain.n))
+    kernels = {"aligned": jacobian_kernel, "world": jacobian_world_kernel, "local": jacobian_local_kernel}
+    for row, out in zip(np.atleast_2d(q), J.reshape(-1, 6, chain.n), strict=True):
+        kernels[frame](chain.model, row, out)
+    return J

@@ -7,6 +7,7 @@ Note:
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -20,6 +21,7 @@ _REACH_TOLERANCE = 1e-9
 _SINGULAR = 1e-9
 
 
+@lru_cache(maxsize=64)
 def is_ur(chain: Chain) -> bool:
     """Tell whether a chain has exactly the geometry that the closed form solves."""
     if chain.n != 6 or chain.model[:6, KIND].any():
@@ -124,9 +126,12 @@ def ur_ik_all_kernel(
     """
     if model.shape[0] != 9 or q_near.shape[0] != 6 or Q.shape[0] != 8 or Q.shape[1] != 6 or limits.shape[1] != 6:
         return BAD_SHAPE
-    probe = np.sum(T_base_tcp) + np.sum(q_near)
+    probe = 0.0
+    for i in range(4):
+        probe += T_base_tcp[i, 0] + T_base_tcp[i, 1] + T_base_tcp[i, 2] + T_base_tcp[i, 3]
+    for i in range(6):
+        probe += q_near[i]
     if not math.isfinite(probe):
-        Q[:] = math.nan
         return NOT_FINITE
     _all_angles(model, T_base_tcp, q_near, R, Q)
     code = NO_SOLUTION
@@ -138,7 +143,8 @@ def ur_ik_all_kernel(
         if reached:
             code = OK
         else:
-            Q[branch] = math.nan
+            for i in range(6):
+                Q[branch, i] = math.nan
     return code
 
 
@@ -178,5 +184,6 @@ def ur_ik_kernel(
             distance += (Q[branch, i] - q_near[i]) ** 2
         if distance < best:  # false for NaN
             best = distance
-            q[:] = Q[branch]
+            for i in range(6):
+                q[i] = Q[branch, i]
     return OK

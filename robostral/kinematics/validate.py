@@ -42,17 +42,23 @@ def as_array(name: str, value: ArrayLike, shape: tuple[int, ...]) -> FloatArray:
         InvalidArray: Not numbers, or another shape.
         NotFinite: Holds a NaN or an infinity.
     """
-    if not (type(value) is np.ndarray and value.dtype == np.float64 and value.flags.c_contiguous):
-        value = _convert(name, value)
-    if value.shape != shape:
-        raise InvalidArray(f"{name} has shape {value.shape}, needs {shape}")
-    if not np.isfinite(value).all():
-        at = tuple(int(i) for i in np.argwhere(~np.isfinite(value))[0])
-        raise NotFinite(f"{name}{list(at)} = {value[at]}")
-    return value
+    array = as_floats(name, value)
+    if array.shape != shape:
+        raise InvalidArray(f"{name} has shape {array.shape}, needs {shape}")
+    if not np.isfinite(array).all():
+        at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise NotFinite(f"{name}{list(at)} = {array[at]}")
+    return array
 
 
-def _convert(name: str, value: ArrayLike) -> FloatArray:
+def as_floats(name: str, value: ArrayLike) -> FloatArray:
+    """Return `value` as C-contiguous float64, without a copy where it is that already.
+
+    Raises:
+        InvalidArray: Not numbers.
+    """
+    if type(value) is np.ndarray and value.dtype == np.float64 and value.flags.c_contiguous:
+        return value
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -63,22 +69,40 @@ def _convert(name: str, value: ArrayLike) -> FloatArray:
 
 
 def as_joints(name: str, value: ArrayLike, chain: Chain) -> FloatArray:
-    """Return one finite number per joint, shape (n,).
+    """Return one finite number per joint, shape (n,), or rows of them, shape (m, n).
 
     Raises:
         InvalidArray: Not numbers, or another shape.
         NotFinite: Names the joint.
     """
-    try:
-        return as_array(name, value, (chain.n,))
-    except NotFinite:
-        values = np.asarray(value, dtype=np.float64)
-        i = int(np.argmin(np.isfinite(values)))
-        raise NotFinite(f"{name} of joint '{chain.joint_names[i]}' = {values[i]}") from None
+    array = as_floats(name, value)
+    if array.ndim not in (1, 2) or array.shape[-1] != chain.n:
+        raise InvalidArray(f"{name} has shape {array.shape}, needs ({chain.n},) or (m, {chain.n})")
+    if not np.isfinite(array).all():
+        at = np.argwhere(~np.isfinite(array))[0]
+        raise NotFinite(f"{name} of joint '{chain.joint_names[at[-1]]}' = {array[tuple(at)]}{_row(array, at[0])}")
+    return array
+
+
+def as_states(chain: Chain, limits: Limits | None, **values: ArrayLike) -> tuple[FloatArray, ...]:
+    """Return joint arrays of one common shape, the first of them (q) inside the limits where there are some.
+
+    Raises:
+        InvalidArray: Not numbers, or shapes that differ.
+        NotFinite: Names the joint.
+        JointOutOfLimit: Names joint, value and bound.
+    """
+    arrays = tuple(as_joints(name, value, chain) for name, value in values.items())
+    for name, array in zip(values, arrays, strict=True):
+        if array.shape != arrays[0].shape:
+            raise InvalidArray(f"{name} has shape {array.shape}, needs {arrays[0].shape} like {next(iter(values))}")
+    if limits is not None:
+        check_limits(arrays[0], chain, limits)
+    return arrays
 
 
 def check_limits(q: FloatArray, chain: Chain, limits: Limits) -> None:
-    """Check joint positions, shape (n,), against the limits.
+    """Check joint positions, shape (n,) or (m, n), against the limits.
 
     Raises:
         JointOutOfLimit: Names joint, value and bound.
@@ -86,8 +110,13 @@ def check_limits(q: FloatArray, chain: Chain, limits: Limits) -> None:
     low, high = limits.array[Q_MIN], limits.array[Q_MAX]
     outside = (q < low) | (q > high)
     if outside.any():
-        i = int(np.argmax(outside))
-        raise JointOutOfLimit(chain.joint_names[i], float(q[i]), float(low[i]), float(high[i]))
+        at = np.argwhere(outside)[0]
+        i = int(at[-1])
+        raise JointOutOfLimit(chain.joint_names[i], float(q[tuple(at)]), float(low[i]), float(high[i]))
+
+
+def _row(array: FloatArray, row: int) -> str:
+    return f" (row {row})" if array.ndim == 2 else ""
 
 
 def as_transform(name: str, value: ArrayLike) -> FloatArray:
