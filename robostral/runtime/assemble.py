@@ -76,6 +76,7 @@ def options_of(config: RunConfig, bundle: Bundle, session: int) -> LoopOptions:
         speed=config.speed,
         session=session,
         bundle=int.from_bytes(bundle.digest[:8], "little"),
+        max_latency_s=bundle.requirements.max_latency_s,
     )
 
 
@@ -85,18 +86,36 @@ def warm_up(arm: Arm, sealed: Sealed, dt: float) -> None:
     signals, action = Signals(sealed.contract, arm.chain), sealed.contract.action
     path, q_d = SetPointPath(signals, guard, action.horizon, action.dt_s), np.empty(n)
     obs, external = np.zeros(signals.obs_size, np.float32), np.zeros(max(signals.external_size, 1))
-    guard.reset(arm.home)
-    MoveTo(guard, arm.home + np.copysign(1e-3, -arm.home)).step()
+    q = arm.home.copy()  # a read-only array would compile other kernels than the ones that run
+    guard.reset(q)
+    MoveTo(guard, q + np.copysign(1e-3, -q)).step()
     path.adopt(np.zeros((action.horizon, n), np.float32), 0, 0, 1)
     path.set_point(1.0, q_d)
     guard.step(q_d)
     guard.coast()
-    guard.measure(guard.q_c)
-    guard.command(guard.q_c)
+    guard.measure(q)
+    guard.command(q)
     guard.brake()
-    signals.observe(arm.home, q_d, q_d, external, obs)
-    sizes = sizes_of(sealed.contract, arm)
-    Reporter(Mailbox(sizes), arm.chain).publish(arm.home, q_d, q_d, np.zeros(max(sizes.external, 1)))
+    signals.observe(q, q_d, q_d, external, obs)
+    Reporter(Mailbox(sizes_of(sealed.contract, arm)), arm.chain).publish(q, q_d, q_d, external)
+
+
+def build_loop(config: RunConfig, driver: Driver, mailbox: Mailbox, clock: realtime.Clock, session: int) -> Loop:
+    """Build the loop around a connected driver, once everything fits.
+
+    Raises:
+        BundleRefused: The bundle is damaged, or not signed by whom this plant needs.
+        ConfigError: The preset names another arm, home or rate than the driver and the contract.
+        ContractMismatch: Joints differ.
+        RequirementsNotMet: The bundle asks for another plant.
+    """
+    info, arm = driver.info, load_arm(config.arm)
+    trust = Path(config.trust) if config.trust else None
+    bundle = load_bundle(config.bundle, plant="twin" if info.is_twin else "real", trusted_keys=trust)
+    check_fit(config, info, arm, bundle)
+    loop = Loop(driver, arm, bundle.sealed, mailbox, clock, options_of(config, bundle, session))
+    warm_up(arm, bundle.sealed, loop.dt)
+    return loop
 
 
 def run_loop(
@@ -118,20 +137,16 @@ def run_loop(
     Raises:
         RobostralError: A part is missing, refuses, or does not fit; nothing has moved then.
     """
-    arm = load_arm(config.arm)
-    driver = build_driver(config.driver)
+    driver, clock = build_driver(config.driver), realtime.RealClock()
     try:
         driver.connect()
-        info = driver.info
-        trust = Path(config.trust) if config.trust else None
-        bundle = load_bundle(config.bundle, plant="twin" if info.is_twin else "real", trusted_keys=trust)
-        check_fit(config, info, arm, bundle)
-        clock = realtime.RealClock()
-        loop = Loop(driver, arm, bundle.sealed, mailbox, clock, options_of(config, bundle, session))
-        warm_up(arm, bundle.sealed, loop.dt)
+        loop = build_loop(config, driver, mailbox, clock, session)
         missing = realtime.enter(config.core)
+        loop.tick()  # the first one touches every page; nothing is written before `rearm`
         say_ready("; ".join(missing))
-        pace.run(loop, clock, leaving)
-        driver.stop()
+        try:
+            pace.run(loop, clock, leaving)
+        finally:
+            driver.stop()
     finally:
         driver.close()

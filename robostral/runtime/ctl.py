@@ -78,10 +78,11 @@ class Door:
             return
 
     def close(self) -> None:
-        """Close the door."""
-        self._context.destroy(linger=200)
-        self._path.unlink(missing_ok=True)
-        os.close(self._folder_fd)
+        """Close the door; calling it twice is harmless."""
+        if not self._context.closed:
+            self._context.destroy(linger=200)
+            self._path.unlink(missing_ok=True)
+            os.close(self._folder_fd)
 
 
 class Control:
@@ -111,7 +112,7 @@ class Control:
         Raises:
             ControlError: Nobody answers, or it was refused.
         """
-        self._socket.send(msgspec.json.encode({"op": op, "args": args}))
+        self._socket.send(msgspec.json.encode({"op": op, "args": [float(number) for number in args]}))
         if not self._socket.poll(round(1000 * self._timeout_s)):
             raise ControlError(f"the run in '{self._folder}' does not answer; has it ended?")
         response = msgspec.json.decode(self._socket.recv(), type=Response)
@@ -197,6 +198,11 @@ def explain(request: Request, answer: Answer, status: Status) -> str:
         return f"not armed: the guard refuses the measured pose ({status.guard}), q = {_numbers(status.q)} rad"
     if answer == Answer.PLANT:
         return f"not armed: the plant reports {status.plant}"
+    if answer == Answer.TOO_SLOW:
+        return (
+            f"no goal: the policy answers in {status.latency_us / 1e3:.1f} ms (smoothed), "
+            f"it was trained for {status.max_latency_us / 1e3:.1f} ms at most"
+        )
     if answer == Answer.NOT_AT_REST:
         return "not armed: the arm moves; wait until it stands"
     if answer == Answer.BAD_VALUE:

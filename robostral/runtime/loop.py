@@ -42,6 +42,7 @@ class LoopOptions:
         speed: Speed override at the start, (0, 1].
         session: Number of the first session; the next ones count up from it.
         bundle: First 8 bytes of the armed bundle's digest, as a number; answers of another one are refused.
+        max_latency_s: No goal is taken while the policy answers slower than this, smoothed [s].
     """
 
     home: FloatArray | None = None
@@ -50,6 +51,7 @@ class LoopOptions:
     speed: float = 1.0
     session: int = 1
     bundle: int = 0
+    max_latency_s: float = 1.0
 
 
 class Loop:
@@ -82,12 +84,13 @@ class Loop:
         self.ladder = Ladder(self.dt_ns)
         self.left = False
         self._driver, self._clock, self._mailbox = driver, clock, mailbox
-        self._state = DriverState(n)
+        self._fresh, self._state = DriverState(n), DriverState(n)
         self._home = _check_home(options.home, arm)
         self._ticks_per_question = _whole(rate / contract.rate.policy_hz, "control rate / policy rate")
         self._valid_ns = round(1e9 * min(contract.action.chunk_valid_s, options.max_chunk_age_s))
         self._max_age_ns = _max_external_age_ns(contract)
         self._overdue_ns = round(1e9 * (1.0 / contract.rate.policy_hz + contract.rate.trained_latency_s))
+        self._max_latency_ns = 1e9 * options.max_latency_s
         self._inbox = Inbox(self._valid_ns, options.bundle)
         self._path = Path(self.signals, self.guard, contract.action.horizon, contract.action.dt_s)
         self._move: MoveTo | None = None
@@ -96,10 +99,10 @@ class Loop:
         self._q_d: FloatArray = np.zeros(n)
         self._out: FloatArray = np.zeros(n)
         self._external: FloatArray = np.zeros(max(self.signals.external_size, 1))
-        self._external_since_ns, self._goal_set, self._posed = 0, False, False
+        self._external_since_ns, self._external_fresh, self._goal_set, self._posed = 0, False, False, False
         self._plant, self._guard_reason, self._valid_until_ns = int(PlantStatus.OK), int(Reason.PASSED), 0
         self._leaving, self._changed, self._fed = False, True, False
-        self._latency_ns, self._verdict = -1, -1
+        self._latency_ns, self._verdict, self._smooth_latency_ns = -1, -1, 0.0
         self._obs = records.empty(mailbox.obs.dtype)
         self._row = records.empty(mailbox.ticks.dtype)
         self._report = Reporter(mailbox, arm.chain)
@@ -143,8 +146,7 @@ class Loop:
     # -- senses
 
     def _sense(self) -> None:
-        plant = self._driver.read(self._state)
-        self._plant = plant
+        plant = self._plant = self._read()
         if plant == PlantStatus.NO_DATA:
             self._on(Event.STOP, Cause.PLANT)
         elif plant != PlantStatus.OK:
@@ -157,19 +159,31 @@ class Loop:
             self._on(Event.STOP, Cause.LEAVING)
             self.left = self.ladder.mode in {Mode.HOLD, Mode.FAULT}
 
+    def _read(self) -> int:
+        """Measure; what is not a number is no measurement, and the last one stays."""
+        fresh, state = self._fresh, self._state
+        plant = self._driver.read(fresh)
+        if plant != PlantStatus.OK:
+            return plant
+        if not (np.isfinite(fresh.q).all() and np.isfinite(fresh.dq).all()):
+            return PlantStatus.NO_DATA
+        state.q[:], state.dq[:] = fresh.q, fresh.dq
+        return plant
+
     def _hear_operator(self, now_ns: int) -> None:
         command = self._mailbox.operator.take()
         external = self._mailbox.external.take()
         if external is not None and self.signals.external_size:
             self._external[:] = external["value"]
+            self._external_fresh = True
             self._external_since_ns = int(external["t_receipt_ns"]) - int(external["age_ns"])
         if command is None:
             return
-        answer = self._obey(int(command["op"]), float(command["value"]), now_ns, external is not None)
+        answer = self._obey(int(command["op"]), float(command["value"]), now_ns)
         self._report.answer(int(command["serial"]), answer)
         self._changed = True
 
-    def _obey(self, op: int, value: float, now_ns: int, fresh: bool) -> Answer:
+    def _obey(self, op: int, value: float, now_ns: int) -> Answer:
         if self._leaving:
             return Answer.WRONG_MODE
         if op == Op.STOP:
@@ -178,7 +192,7 @@ class Loop:
             self._speed_target = value
         elif op == Op.REARM:
             return self._rearm()
-        elif op == Op.GOAL and fresh:
+        elif op == Op.GOAL and self._external_fresh:
             return self._take_goal(now_ns)
         elif op == Op.HOME:
             return self._begin_home()
@@ -205,7 +219,7 @@ class Loop:
                 self._driver.connect()
             except DriverError:
                 return Answer.PLANT
-            self._plant = self._driver.read(self._state)
+            self._plant = self._read()
         if self._plant != PlantStatus.OK:
             return Answer.PLANT
         if not np.abs(self._state.dq).max() < STANDSTILL:
@@ -223,10 +237,12 @@ class Loop:
         return Answer.DONE
 
     def _take_goal(self, now_ns: int) -> Answer:
+        if self._smooth_latency_ns > self._max_latency_ns:
+            return Answer.TOO_SLOW
         was_idle = self.ladder.mode == Mode.IDLE
         if not self._on(Event.GOAL, Cause.GOAL):
             return Answer.WRONG_MODE
-        self._goal_set = True
+        self._goal_set, self._external_fresh = True, False
         if was_idle:
             # What was asked while idle was not about this goal: wait for an answer to a question put from now on.
             self._path.clear()
@@ -262,6 +278,8 @@ class Loop:
             return
         t_obs_ns = int(chunk["t_obs_ns"])
         self._latency_ns = int(chunk["t_arrival_ns"]) - t_obs_ns
+        self._row["server_us"] = chunk["stages_us"]
+        self._smooth_latency_ns += 0.125 * (self._latency_ns - self._smooth_latency_ns)
         if self.ladder.mode in {Mode.RUN, Mode.COAST}:
             # Alignment by what was really consumed since the question, never by a guess of the latency.
             skip = int(self._path.consumed - self._inbox.consumed_at(self._inbox.taken) + 1e-9)
@@ -378,6 +396,7 @@ class Loop:
         status["guard_rejected"] = guard.counts[Reason.LIMITED + 1 : Reason.STOPPED].sum()
         status["chunks"] = verdicts[Reason.PASSED]
         status["chunks_refused"] = verdicts.sum() - verdicts[Reason.PASSED]
+        status["latency_us"], status["max_latency_us"] = 1e-3 * self._smooth_latency_ns, 1e-3 * self._max_latency_ns
         status["stops"], status["left"] = self.ladder.stops, self.left
         self._report.publish(self._state.q, self._state.dq, self._out, self._external)
 

@@ -75,12 +75,17 @@ def enter(core: int | None = None) -> list[str]:
     Args:
         core: Processor to stay on; None takes the last one that this process may use.
     """
-    missing = [line for line in (_pin(core), _lock_memory(), _schedule()) if line]
+    missing = [line for line in (_pin(core), _lock_memory(), _schedule(PRIORITY)) if line]
     _set_timer_slack()
     gc.collect()
     gc.freeze()
     gc.disable()
     return missing
+
+
+def precede() -> None:
+    """Let this thread, and those it starts, run before ordinary ones, but after any loop; without the right, do not."""
+    _schedule(PRIORITY // 2)
 
 
 def _pin(core: int | None) -> str:
@@ -102,9 +107,9 @@ def _lock_memory() -> str:
         return f"memory is not locked ({error})"
 
 
-def _schedule() -> str:
+def _schedule(priority: int) -> str:
     try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
     except (AttributeError, OSError) as error:
         return f"no SCHED_FIFO ({error}; raise 'ulimit -r')"
     return ""

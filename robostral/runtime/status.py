@@ -18,6 +18,7 @@ class Status(msgspec.Struct, frozen=True):
         plant, guard: The driver's last answer, and the guard's last reject.
         goal: Position and quat_wxyz; None before the first goal of a session.
         goal_error_m, goal_error_rad: From the measured tcp to the goal.
+        latency_us, max_latency_us: Observation packed to chunk usable, smoothed; and what the policy was trained for.
         server: What the transport says about the policy server.
         connected: Whether a policy server answers.
     """
@@ -35,6 +36,8 @@ class Status(msgspec.Struct, frozen=True):
     goal: tuple[float, ...] | None
     goal_error_m: float
     goal_error_rad: float
+    latency_us: float
+    max_latency_us: float
     chunks: int
     chunks_refused: int
     guard_passed: int

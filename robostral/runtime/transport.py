@@ -11,14 +11,14 @@ import zmq
 from robostral.bundle import Bundle
 from robostral.bundle import load as load_bundle
 from robostral.errors import ContractMismatch, RobostralError, ServingError
-from robostral.runtime import records
+from robostral.runtime import realtime, records
 from robostral.runtime.config import RunConfig
 from robostral.runtime.ctl import OPS, Call, Desk, Door, explain
 from robostral.runtime.mailbox import Mailbox
 from robostral.runtime.realtime import Bell
 from robostral.runtime.records import Answer
 from robostral.runtime.status import StatusReader
-from robostral.serving.client import PolicyClient
+from robostral.serving.client import KeyRefused, PolicyClient
 from robostral.serving.keys import KeyStore
 from robostral.serving.wire import Reply, Status
 from robostral.signals import GOAL_SIZE
@@ -26,7 +26,11 @@ from robostral.signals import GOAL_SIZE
 SILENCE_S = 0.1
 """A server that answers no request for this long has gone: dial again."""
 DIAL_S = 0.2
-BACKOFF_S = (0.01, 0.5)
+"""How long a dial may take; meanwhile the operator waits. Inside it a server that comes up is found within 10 ms."""
+PAUSE_S = 0.02
+"""Between dials while nobody answers: with `DIAL_S` at most a tenth of the time is spent not listening."""
+REFUSED_S = 1.0
+"""Between dials while a server is there and refuses us."""
 POLL_MS = 20
 
 
@@ -43,8 +47,7 @@ class Link:
         self._client, self._bundle, self._mailbox = client, bundle, mailbox
         self._chunk = records.empty(mailbox.chunk.dtype)
         self._state = records.empty(mailbox.link.dtype)
-        self._pause_s, self._dial_at = BACKOFF_S[0], 0.0
-        self._unanswered_since = math.inf
+        self._dial_at, self._unanswered_since = 0.0, math.inf
         self.connected = False
 
     @property
@@ -65,7 +68,7 @@ class Link:
         if accepted.digest != ours:
             fields = [f"digest of bundle '{accepted.bundle}': {accepted.digest[:16]} != {ours[:16]}"]
             raise ContractMismatch(f"the policy server at {self._client.endpoint}", "ours", fields)
-        self.connected, self._unanswered_since, self._pause_s = True, math.inf, BACKOFF_S[0]
+        self.connected, self._unanswered_since = True, math.inf
         self._tell(f"connected to {self._client.endpoint}, bundle {accepted.bundle} {ours[:16]}")
 
     def keep_up(self) -> None:
@@ -79,7 +82,9 @@ class Link:
         elif now >= self._dial_at:
             try:
                 self.dial(DIAL_S)
-            except (ServingError, ContractMismatch) as error:
+            except (KeyRefused, ContractMismatch) as error:
+                self._lose(str(error), REFUSED_S)
+            except ServingError as error:
                 self._lose(str(error))
 
     def send(self, obs: records.Record) -> None:
@@ -112,10 +117,9 @@ class Link:
         chunk["t_arrival_ns"] = time.monotonic_ns()
         self._mailbox.chunk.publish(chunk)
 
-    def _lose(self, why: str) -> None:
+    def _lose(self, why: str, pause_s: float = PAUSE_S) -> None:
         self.connected = False
-        self._dial_at = time.monotonic() + self._pause_s
-        self._pause_s = min(2.0 * self._pause_s, BACKOFF_S[1])
+        self._dial_at = time.monotonic() + pause_s
         self._tell(why)
 
     def _tell(self, note: str) -> None:
@@ -141,15 +145,17 @@ class Transport:
         self._desk, self._status = Desk(), StatusReader(mailbox)
         self._operator = records.empty(mailbox.operator.dtype)
         self._external = records.empty(mailbox.external.dtype)
+        self._poller, self._polled = zmq.Poller(), link.socket
+        for source in (bell.read_fd, door.socket, link.socket):
+            self._poller.register(source, zmq.POLLIN)
 
     def round(self) -> None:
         """Wait for the bell, the server or the operator, and serve whoever came."""
-        poller = zmq.Poller()
-        poller.register(self._bell.read_fd, zmq.POLLIN)
-        poller.register(self._door.socket, zmq.POLLIN)
-        if self._link.connected:
-            poller.register(self._link.socket, zmq.POLLIN)
-        poller.poll(POLL_MS)
+        if self._polled is not self._link.socket:
+            self._poller.unregister(self._polled)
+            self._polled = self._link.socket
+            self._poller.register(self._polled, zmq.POLLIN)
+        self._poller.poll(POLL_MS)
         self._bell.clear()
         obs = self._mailbox.obs.take()
         if obs is not None:
@@ -218,6 +224,7 @@ def run_transport(
         ServingError: No policy server answers at the start, or it refuses our key.
         ContractMismatch: It serves another contract or another bundle.
     """
+    realtime.precede()
     bundle = load_bundle(config.bundle, trusted_keys=Path(config.trust) if config.trust else None)
     keys = KeyStore(config.keys).client()
     client = PolicyClient(config.server, keys, bundle.sealed, config.name, bundle=bundle.manifest.label)

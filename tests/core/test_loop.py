@@ -19,7 +19,7 @@ from robostral.runtime.inbox import Inbox
 from robostral.runtime.ladder import BRAKE_NS, Cause, Mode, Rung
 from robostral.runtime.lockstep import LockStep
 from robostral.runtime.loop import LoopOptions
-from robostral.runtime.records import Answer, Sizes
+from robostral.runtime.records import Answer, Op, Sizes
 
 NEAR = 1e-3
 VALID_NS = 120_000_000
@@ -154,6 +154,16 @@ def test_a_latency_beyond_the_chunks_validity_ends_in_a_clean_stop() -> None:
     cell.tick(400)
     assert (cell.mode, cell.loop.ladder.cause) == (Mode.HOLD, Cause.CHUNK_STALE)
     assert violations(cell.rows) == 0
+
+
+def test_no_goal_is_taken_while_the_policy_is_slower_than_it_was_trained_for() -> None:
+    cell, _ = armed(options=LoopOptions(max_latency_s=0.02))
+    delayed(cell, lambda: 15)
+    cell.tick(2000)
+    assert cell.ask("goal", *near_goal(0)) == Answer.TOO_SLOW
+    delayed(cell, lambda: 5)
+    cell.tick(2000)
+    assert cell.ask("goal", *near_goal(0)) == Answer.DONE
 
 
 def test_from_standstill_nothing_is_skipped_whatever_the_latency() -> None:
@@ -345,6 +355,21 @@ def test_a_refused_write_and_a_silent_plant_end_in_a_stop() -> None:
     assert violations(cell.rows) == 0
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_measurement_that_is_no_number_is_none(bad: float) -> None:
+    cell, plant = armed()
+    assert cell.ask("goal", *far_goal()) == Answer.DONE
+    cell.tick(100)
+    plant.q[1] = bad
+    plant.write_status = PlantStatus.OK
+    cell.loop._driver.write = lambda q_c: PlantStatus.OK  # type: ignore[method-assign]
+    cell.tick(300)
+    assert cell.mode == Mode.HOLD
+    assert np.isfinite(cell.rows["q"]).all()
+    assert violations(cell.rows) == 0
+    assert cell.ask("rearm") == Answer.PLANT
+
+
 def test_an_external_signal_that_grows_old_counts_as_lost() -> None:
     cell, _ = armed(policy=Servo(make_contract(max_age_s=0.3)))
     assert cell.ask("goal", *far_goal()) == Answer.DONE
@@ -360,6 +385,18 @@ def test_a_pose_outside_the_workspace_is_no_place_to_start_from() -> None:
     cell.tick()
     assert cell.ask("rearm") == Answer.START_POSE
     assert (cell.mode, cell.status.guard) == (Mode.HOLD, "WORKSPACE")
+
+
+def test_a_goal_may_arrive_a_tick_before_its_command() -> None:
+    cell, _ = armed()
+    cell._external["value"], cell._external["t_receipt_ns"] = near_goal(0), cell.clock.now_ns()
+    cell.mailbox.external.publish(cell._external)
+    cell.tick(2)
+    cell._serial += 1
+    cell._operator["serial"], cell._operator["op"] = cell._serial, Op.GOAL
+    cell.mailbox.operator.publish(cell._operator)
+    cell.tick()
+    assert cell.mode == Mode.RUN
 
 
 def test_a_moving_arm_is_not_armed() -> None:
