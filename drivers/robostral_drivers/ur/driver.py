@@ -32,8 +32,6 @@ STOP_M_S2 = 10.0
 """Deceleration of the tcp in the controller's own stop [m/s²]."""
 STALE_PERIODS = 10
 """After so many periods without a newer time stamp there is no data."""
-RT_PRIORITY = 85
-"""SCHED_FIFO priority of the client's receiving threads: above the loop's, which waits for what they receive."""
 _LOCKSTEP_S = 2.0
 _CALL_S = 3.0
 _EMERGENCY = (1 << 5) | Safety.ROBOT_EMERGENCY_STOPPED | Safety.EMERGENCY_STOPPED
@@ -100,12 +98,8 @@ class UrDriver:
         found = probe(self._host, self._arm.name, self._rate_hz)
         try:
             with _quiet():
-                self._receive = self._rtde_receive.RTDEReceiveInterface(
-                    self._host, self._rate_hz, list(_FIELDS), rt_priority=RT_PRIORITY
-                )
-                self._control = self._rtde_control.RTDEControlInterface(
-                    self._host, self._rate_hz, rt_priority=RT_PRIORITY
-                )
+                self._receive = self._rtde_receive.RTDEReceiveInterface(self._host, self._rate_hz, list(_FIELDS))
+                self._control = self._rtde_control.RTDEControlInterface(self._host, self._rate_hz)
         except Exception as error:  # the client throws several standard exceptions of C++
             self.close()
             raise DriverError(f"the controller at {self._host} did not start our program: {error}") from error
