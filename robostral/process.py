@@ -30,6 +30,7 @@ class Child:
         timeout_s: How long it may take to say ``ready`` [s].
         module: What ``python -m`` runs.
         pass_fds: Descriptors that the child inherits under the same numbers.
+        cwd: Folder that it runs in; this process's own if left out.
         wait: Whether to return only when it is ready; else call `wait_ready`, so that several can start at once.
 
     Attributes:
@@ -48,6 +49,7 @@ class Child:
         module: str = "robostral",
         pass_fds: tuple[int, ...] = (),
         wait: bool = True,
+        cwd: Path | None = None,
     ) -> None:
         self.name, self._log, self.ready = name, log, ""
         self._timeout_s, self._deadline = timeout_s, time.monotonic() + timeout_s
@@ -60,6 +62,7 @@ class Child:
                 stderr=stderr,
                 start_new_session=True,
                 pass_fds=pass_fds,
+                cwd=cwd,
                 preexec_fn=_die_with(os.getpid()),
             )
         if wait:

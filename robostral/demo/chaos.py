@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robostral.demo.plant import Plant
-from robostral.demo.poses import Goal, Reach, go_home, park, progress, reach, rearm, wait_for
+from robostral.demo.poses import Goal, Reach, brief, go_home, park, progress, reach, rearm, wait_for
 from robostral.runtime.ladder import BRAKE_NS, Mode
 from robostral.runtime.runlog import RunLog
 from robostral.runtime.status import Status
@@ -59,7 +59,7 @@ def unleash(plant: Plant, goals: Sequence[Goal], seed: int) -> tuple[list[Reach]
                 reaches.append(kills[-1].reached)
             else:
                 reaches.append(reach(plant, goal))
-            bar.update(task, advance=1, state=f"{len(kills)} kills, {plant.runtime.status().line()}")
+            bar.update(task, advance=1, state=f"{len(kills)} kills, {brief(plant.runtime.status())}")
     park(plant)
     return reaches, kills
 

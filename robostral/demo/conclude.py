@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from robostral.demo.chaos import Kill, Stop, judge
@@ -83,7 +84,7 @@ def _summary(
         "guard": {"passed": final.guard_passed, "rejected": final.guard_rejected},
         "ladder": _ladder(log),
         "oracle": _oracle(plant, log),
-        "bundle": {"name": bundle.manifest.label, "sha256": bundle.digest.hex(), "signer": bundle.signer},
+        "bundle": {"name": bundle.manifest.label, "sha256": bundle.digest.hex(), "signer": str(bundle.signer)},
         "contract": bundle.sealed.identity,
         "rate_hz": round(1.0 / plant.period_s, 3),
         "system_did_not_give": plant.notes or "nothing",
@@ -172,7 +173,7 @@ def _table(summary: dict[str, Any]) -> Table:
     }
     table = Table("what", "measured", title="Robostral demo")
     for name, value in rows.items():
-        table.add_row(name, value)
+        table.add_row(escape(name), value)
     for number, kill in enumerate(summary.get("kills", []), 1):
         table.add_row(
             f"kill {number}",
@@ -185,7 +186,7 @@ def _table(summary: dict[str, Any]) -> Table:
 
 
 def _line(values: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {'-' if value is None else value}" for name, value in values.items())
+    return ", ".join(f"{name} {'-' if value is None else f'{value:g}'}" for name, value in values.items())
 
 
 def _violations(oracle: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from robostral.demo.plant import Plant
 from robostral.errors import RobostralError
@@ -63,7 +63,7 @@ def reach_all(plant: Plant, goals: Iterable[Goal]) -> list[Reach]:
     with progress(plant) as bar:
         task = bar.add_task("reaching poses", total=len(goals), state="")
         for goal in goals:
-            reaches.append(reach(plant, goal, lambda status: bar.update(task, state=status.line())))
+            reaches.append(reach(plant, goal, lambda status: bar.update(task, state=brief(status))))
             bar.advance(task)
     park(plant)
     return reaches
@@ -78,8 +78,18 @@ def park(plant: Plant) -> None:
 
 def progress(plant: Plant) -> Progress:
     """Return a progress bar with the state of the loop beside it."""
-    columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, TextColumn("{task.fields[state]}"), console=plant.console)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(12),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[state]}"),
+    )
+    return Progress(*columns, console=plant.console)
+
+
+def brief(status: Status) -> str:
+    """Say in a few words where the loop stands."""
+    return f"{status.mode} {1e3 * status.goal_error_m:5.1f} mm, {status.stops} stops, {status.overruns} overruns"
 
 
 def go_home(plant: Plant) -> None:
