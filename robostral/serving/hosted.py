@@ -1,5 +1,6 @@
 """A policy with what a server needs to answer for it: frames, its cost per batch, the robots that wait for it."""
 
+import math
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -39,6 +40,8 @@ class Hosted:
         self.reply = ReplyFrame(self.layout, max_batch, digest)
         self.waiting: deque[Session] = deque()
         self._batch = np.zeros((max_batch, self.layout.obs_size), np.float32)
+        self._numbers = self._batch.reshape(-1)
+        self._bytes = self._numbers.data.cast("B")
         self._cost_ns = [0] * (max_batch + 1)
 
     @classmethod
@@ -86,13 +89,17 @@ class Hosted:
         """Return the time [ns] that a batch of `rows` is expected to take."""
         return self._cost_ns[rows]
 
-    def infer(self, batch: list[tuple[Session, Request]]) -> NDArray[np.float32]:
-        """Run one batch; return the chunks of all rows in order, shape (rows, horizon, n)."""
-        row = 0
-        for _, request in batch:
-            self._batch[row : row + request.rows] = request.obs
-            row += request.rows
-        return self.policy.infer(self._batch[:row])
+    def load(self, row: int, request: Request) -> bool:
+        """Copy a request's observations into the batch from `row` on; return whether all of them are finite."""
+        size = self.layout.obs_size
+        start, end = row * size, (row + request.rows) * size
+        self._bytes[4 * start : 4 * end] = request.obs
+        numbers = self._numbers[start:end]
+        return math.isfinite(numbers.dot(numbers))  # one pass, no temporary
+
+    def infer(self, rows: int) -> NDArray[np.float32]:
+        """Run the first `rows` of the batch; return their chunks, shape (rows, horizon, n)."""
+        return self.policy.infer(self._batch[:rows])
 
     def _time(self, rows: int) -> int:
         start = time.monotonic_ns()

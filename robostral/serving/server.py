@@ -1,14 +1,12 @@
 """The policy server: one process, one loop, many robots and bundles; a request is answered in its budget or `late`."""
 
 import logging
-import math
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-import numpy as np
 import zmq
 
 from robostral.errors import ServingError
@@ -18,6 +16,7 @@ from robostral.serving.keys import KeyStore, Roster
 from robostral.serving.sessions import Session, Sessions
 from robostral.serving.wire import (
     HEARTBEAT_MS,
+    HIGH_WATER,
     SILENCE_MS,
     Accepted,
     Drop,
@@ -38,6 +37,10 @@ ROSTER_NS = 250_000_000
 MAX_DRAIN = 1024
 """Most messages taken in before the policies run, so that a flood delays nobody for long."""
 MIN_MESSAGE = 1 << 16
+
+# Plain integers: `zmq.SNDMORE | zmq.NOBLOCK` goes through Python's enum at every call.
+_NOBLOCK, _NOBLOCK_MORE, _POLLIN = int(zmq.NOBLOCK), int(zmq.SNDMORE | zmq.NOBLOCK), int(zmq.POLLIN)
+_COUNTED = [status.name.lower() for status in Status]
 
 
 class PolicyServer:
@@ -147,7 +150,8 @@ class PolicyServer:
         router.curve_server, router.curve_secretkey = True, secret
         router.zap_domain = DOMAIN.encode()
         router.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
-        router.router_mandatory, router.linger, router.sndhwm, router.rcvhwm = 1, 0, 2, 2
+        router.router_mandatory, router.linger = 1, 0
+        router.sndhwm = router.rcvhwm = HIGH_WATER
         router.handshake_ivl, router.heartbeat_ivl, router.heartbeat_timeout = 1000, HEARTBEAT_MS, SILENCE_MS
         router.maxmsgsize = max(MIN_MESSAGE, *(h.layout.request_size(h.max_batch) for h in self.hosted))
 
@@ -165,29 +169,46 @@ class PolicyServer:
 
     def _drain(self) -> None:
         """Take in what has arrived; the newest request of a robot replaces an older one that still waits."""
+        router = self._router
         for _ in range(MAX_DRAIN):
-            try:
-                route = self._router.recv(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            frame = self._router.recv(copy=False)
-            if frame.more:
-                while self._router.get(zmq.RCVMORE):
-                    self._router.recv()
-                self.counts[Drop.PARTS] += 1
+            route = router.recv(_NOBLOCK)
+            session = self.sessions.find(route)
+            if session is None:
+                self._meet(route)
             else:
-                self._take_in(route, str(frame.get("User-Id")), frame)
+                frame = router.recv()
+                if router.getsockopt(zmq.RCVMORE):
+                    self._skip_parts()
+                elif is_json(frame):
+                    self._say(route, self.sessions.greet(route, session.user, frame))
+                else:
+                    self._take_in(session, frame)
+            if not router.getsockopt(zmq.EVENTS) & _POLLIN:  # type: ignore[operator]
+                return
 
-    def _take_in(self, route: bytes, user: str, frame: zmq.Frame) -> None:
-        if is_json(frame.buffer):
-            self._say(route, self.sessions.greet(route, user, frame.bytes))
-            return
-        session = self.sessions.find(route, user)
-        if session is None:
+    def _meet(self, route: bytes) -> None:
+        """Hear someone who has no session: libzmq says which key is behind the message."""
+        message = self._router.recv(copy=False)
+        user = str(message.get("User-Id"))
+        if message.more:
+            self._skip_parts()
+        elif route[0] != 0:
+            # A name that the peer chose; one that libzmq chose begins with 0 and never belongs to two connections.
+            self._say(route, Drop.ROUTE)
+        elif is_json(message.buffer):
+            self._say(route, self.sessions.greet(route, user, message.buffer))
+        else:
             # A robot whose session is over must dial again; a revoked key hears nothing.
             self._say(route, Drop.REVOKED if self.roster.grant(user) is None else Refused("session"))
-            return
-        request = read_request(frame.buffer, session.hosted.layout, session.token, session.hosted.max_batch)
+
+    def _skip_parts(self) -> None:
+        while self._router.getsockopt(zmq.RCVMORE):
+            self._router.recv()
+        self.counts[Drop.PARTS] += 1
+
+    def _take_in(self, session: Session, frame: bytes) -> None:
+        hosted = session.hosted
+        request = read_request(frame, hosted.layout, session.token, hosted.max_batch)
         drop = request if isinstance(request, Drop) else session.offer(request)
         if drop is not None:
             self.counts[drop] += 1
@@ -204,42 +225,44 @@ class PolicyServer:
         """Run one batch; what cannot be answered in its budget, or is no number, is answered before it."""
         start_ns = time.monotonic_ns()
         taken = hosted.take()
-        done_ns = start_ns + hosted.cost_ns(sum(request.rows for _, request in taken))
+        done_ns = start_ns + hosted.cost_ns(sum([request.rows for _, request in taken]))
         batch: list[tuple[Session, Request]] = []
+        rows = 0
         for session, request in taken:
             if done_ns - session.received_ns > 1000 * request.budget_us:
                 self._reply(session, request, Status.LATE, start_ns)
-            elif not math.isfinite(np.add.reduce(request.obs, None)):
+            elif not hosted.load(rows, request):
                 self._reply(session, request, Status.BAD_OBS, start_ns)
             else:
                 batch.append((session, request))
+                rows += request.rows
         if batch:
-            self._run(hosted, batch, start_ns)
+            self._run(hosted, batch, rows, start_ns)
 
-    def _run(self, hosted: Hosted, batch: list[tuple[Session, Request]], start_ns: int) -> None:
+    def _run(self, hosted: Hosted, batch: list[tuple[Session, Request]], rows: int, start_ns: int) -> None:
         try:
-            chunks = hosted.infer(batch)
+            chunks = hosted.infer(rows)
         except Exception:  # whatever a policy throws, the other bundles and robots are served on
             log.exception("policy %s failed", hosted.name)
             for session, request in batch:
                 self._reply(session, request, Status.FAULT, start_ns)
             return
         infer_us = (time.monotonic_ns() - start_ns) // 1000
-        row = 0
+        end = 0
         for session, request in batch:
-            hosted.reply.chunk[: request.rows] = chunks[row : row + request.rows]
-            row += request.rows
+            start, end = end, end + request.rows
+            hosted.reply.chunk[: request.rows] = chunks[start:end]
             self._reply(session, request, Status.OK, start_ns, infer_us)
 
     def _reply(self, session: Session, request: Request, status: Status, start_ns: int, infer_us: int = 0) -> None:
         received_ns = session.received_ns
         times_us = ((time.monotonic_ns() - received_ns) // 1000, (start_ns - received_ns) // 1000, infer_us)
-        self.counts[status.name.lower()] += 1
+        self.counts[_COUNTED[status]] += 1
         self._send(session.route, session.hosted.reply.seal(session.token, status, request, times_us))
 
     def _send(self, route: bytes, frame: bytes | memoryview) -> None:
         try:
-            self._router.send(route, zmq.SNDMORE | zmq.NOBLOCK)
-            self._router.send(frame, zmq.NOBLOCK)
+            self._router.send(route, _NOBLOCK_MORE)
+            self._router.send(frame, _NOBLOCK)
         except zmq.ZMQError:  # the peer went away, or does not read
             self.counts[Drop.UNSENT] += 1

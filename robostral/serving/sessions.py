@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from robostral.contract import Sealed, diff
 from robostral.errors import ConfigError
 from robostral.serving.keys import Roster
-from robostral.serving.wire import VERSION, Accepted, Drop, Hello, Refused, Request, decode_hello
+from robostral.serving.wire import VERSION, Accepted, Drop, Frame, Hello, Refused, Request, decode_hello
 
 if TYPE_CHECKING:
     from robostral.serving.hosted import Hosted
@@ -69,12 +69,11 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._open)
 
-    def find(self, route: bytes, user: str) -> Session | None:
-        """Find the session of a connection; the key must be the one that opened it."""
-        session = self._open.get(route)
-        return session if session is not None and session.user == user else None
+    def find(self, route: bytes) -> Session | None:
+        """Find the session of a connection."""
+        return self._open.get(route)
 
-    def greet(self, route: bytes, user: str, message: bytes) -> Accepted | Refused | Drop:
+    def greet(self, route: bytes, user: str, message: Frame) -> Accepted | Refused | Drop:
         """Answer a handshake. A newer one of the same key and robot ends the older session."""
         grant = self._roster.grant(user)
         if grant is None:

@@ -78,6 +78,9 @@ _REPLY = struct.Struct("<4sIBBHIQQQ8sHHII")
 _CRC = struct.Struct("<I")
 _F32 = np.dtype("<f4")
 
+HIGH_WATER = 8
+"""Most messages that a socket holds. One or two would do, since age and order decide what is used, but then libzmq
+signals between its threads at every message, which costs a fifth of the round trip."""
 HEARTBEAT_MS, SILENCE_MS = 100, 300
 """How often both sides probe the other, and after how long it counts as gone [ms]."""
 
@@ -106,6 +109,9 @@ class Status(IntEnum):
     """The policy failed on a valid request."""
 
 
+_STATUS = tuple(Status)
+
+
 class Drop(StrEnum):
     """Why a message was dropped; the name under which it is counted."""
 
@@ -120,6 +126,7 @@ class Drop(StrEnum):
     ROWS = "rows"
     ORDER = "order"
     PARTS = "parts"
+    ROUTE = "route"
     SESSION = "session"
     REVOKED = "revoked"
     ROLE = "role"
@@ -129,7 +136,7 @@ class Drop(StrEnum):
 
 
 class Request(NamedTuple):
-    """A request frame that passed every check; `obs` is a view into the frame, shape (rows, obs_size)."""
+    """A request frame that passed every check; `obs` holds the bytes of its rows * obs_size floats."""
 
     session: int
     seq: int
@@ -137,7 +144,7 @@ class Request(NamedTuple):
     budget_us: int
     consumed: int
     rows: int
-    obs: NDArray[np.float32]
+    obs: bytes | bytearray | memoryview
 
 
 class Reply(NamedTuple):
@@ -307,8 +314,7 @@ def read_request(frame: Frame, layout: Layout, token: int, max_rows: int) -> Req
         return Drop.ROWS
     if len(frame) != layout.request_size(rows):
         return Drop.SIZE
-    obs = np.frombuffer(frame, _F32, offset=_REQUEST.size).reshape(rows, layout.obs_size)
-    return Request(session, seq, t_obs_ns, budget_us, consumed, rows, obs)
+    return Request(session, seq, t_obs_ns, budget_us, consumed, rows, frame[_REQUEST.size :])
 
 
 def read_reply(frame: Frame, layout: Layout, token: int, max_rows: int) -> Reply | Drop:
@@ -317,14 +323,14 @@ def read_reply(frame: Frame, layout: Layout, token: int, max_rows: int) -> Reply
     if isinstance(head, Drop):
         return head
     _, _, _, _, status, total, session, seq, t_obs_ns, bundle, rows, consumed, queue, infer = head
-    if status > Status.FAULT:
+    if status >= len(_STATUS):
         return Drop.FLAGS
     if rows > max_rows or (rows > 0) != (status == Status.OK):
         return Drop.ROWS
     if len(frame) != layout.reply_size(rows):
         return Drop.SIZE
-    chunk = np.frombuffer(frame, _F32, offset=_REPLY.size).reshape(rows, layout.horizon, layout.n)
-    return Reply(Status(status), session, seq, t_obs_ns, bundle, consumed, total, queue, infer, chunk)
+    chunk: NDArray[np.float32] = np.ndarray((rows, layout.horizon, layout.n), _F32, frame, _REPLY.size)
+    return Reply(_STATUS[status], session, seq, t_obs_ns, bundle, consumed, total, queue, infer, chunk)
 
 
 def _open(frame: Frame, header: struct.Struct, kind: int, token: int) -> tuple[Any, ...] | Drop:
@@ -337,6 +343,6 @@ def _open(frame: Frame, header: struct.Struct, kind: int, token: int) -> tuple[A
         return Drop.VERSION
     if head[3] != kind:
         return Drop.TYPE
-    if zlib.crc32(memoryview(frame)[_CRC_FROM:], token) != head[1]:
+    if zlib.crc32(frame[_CRC_FROM:], token) != head[1]:
         return Drop.CHECKSUM
     return head

@@ -62,8 +62,8 @@ def test_other_mechanisms_never_finish_their_handshake(
                 assert monitor.poll(5000)
                 seen.add(recv_monitor_message(monitor)["event"])
             assert zmq.EVENT_HANDSHAKE_SUCCEEDED not in seen
-            monitor.close()
             socket.disable_monitor()
+            monitor.close()
             socket.close(linger=0)
         assert len(server.sessions) == 0
         assert set(server.counts) <= {"key"}

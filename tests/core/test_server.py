@@ -92,7 +92,7 @@ def test_newest_request_wins_and_every_request_is_accounted_for(tmp_path: Path) 
 
 def a_session(hosted: Hosted, rows: int, seq: int) -> Session:
     session = Session(bytes([seq]), "key", Hello(f"r{seq}", "act", ""), hosted)
-    session.pending = Request(1, seq, 0, 0, 0, rows, observe(rows, seq))
+    session.pending = Request(1, seq, 0, 0, 0, rows, observe(rows, seq).tobytes())
     hosted.waiting.append(session)
     return session
 
@@ -105,7 +105,8 @@ def test_batch_takes_what_fits_in_order_and_keeps_rows_apart() -> None:
     while hosted.waiting:
         batches.append(hosted.take())
     assert [[request.rows for _, request in batch] for batch in batches] == [[30, 33], [64], [1]]
-    chunks = hosted.infer(batches[0])
+    assert all(hosted.load(row, request) for row, (_, request) in zip((0, 30), batches[0], strict=True))
+    chunks = hosted.infer(63)
     expected = [Arithmetic().infer(observe(rows, seed)) for rows, seed in ((30, 0), (33, 2))]
     assert np.array_equal(chunks, np.concatenate(expected))
     assert all(session.pending is None for session in sessions)

@@ -43,7 +43,7 @@ def test_request_round_trip(
     request = wire.read_request(bytes(raw), LAYOUT, token, 5)
     assert isinstance(request, Request)
     assert request[:-1] == (session, seq, t_obs, budget, consumed, rows)
-    assert np.array_equal(request.obs, observe(5)[:rows])
+    assert bytes(request.obs) == observe(5)[:rows].tobytes()
 
 
 @given(status=st.sampled_from(Status), times=st.tuples(U32, U32, U32))
