@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from robostral.demo.plant import Plant
 from robostral.errors import RobostralError
 from robostral.extras import require
+from robostral.runtime.ctl import ControlError
 from robostral.runtime.status import Status
 
 POSITION_TOLERANCE_M = 0.005
@@ -18,6 +19,7 @@ SETTLED_S = 0.2
 """Success as in Robostral/Reach-v0: 5 mm and 3 deg, settled for 0.2 s."""
 REACH_TIMEOUT_S = 8.0
 MODE_TIMEOUT_S = 20.0
+PATIENCE_S = 5.0
 POLL_S = 0.005
 
 Goal = Sequence[float]
@@ -111,7 +113,7 @@ def go_home(plant: Plant) -> None:
 def reach(plant: Plant, goal: Goal, show: Callable[[Status], None] = lambda _: None) -> Reach:
     """Ask for a goal and wait until the arm has settled there, or time is up; a stop on the way is re-armed."""
     rate_hz = 1.0 / plant.period_s
-    before = plant.runtime.control.ask("goal", *goal)
+    before = ask_goal(plant, goal)
     began, inside_since, status, reason = before.tick, None, before, "time limit"
     t_ns = time.monotonic_ns()
     while status.tick - began < REACH_TIMEOUT_S * rate_hz:
@@ -122,7 +124,7 @@ def reach(plant: Plant, goal: Goal, show: Callable[[Status], None] = lambda _: N
         if status.mode in {"HOLD", "FAULT"}:
             reason = f"{status.cause} on the way"
             rearm(plant)
-            plant.runtime.control.ask("goal", *goal)
+            ask_goal(plant, goal)
         inside = status.goal_error_m <= POSITION_TOLERANCE_M and status.goal_error_rad <= ROTATION_TOLERANCE_RAD
         inside_since = (inside_since or status.tick) if inside and status.mode == "RUN" else None
         if inside_since is not None and status.tick - inside_since >= SETTLED_S * rate_hz:
@@ -130,6 +132,22 @@ def reach(plant: Plant, goal: Goal, show: Callable[[Status], None] = lambda _: N
             break
     cycle_s = (status.tick - began) / rate_hz
     return Reach(tuple(goal), t_ns, reason == "reached", cycle_s, status.goal_error_m, status.goal_error_rad, reason)
+
+
+def ask_goal(plant: Plant, goal: Goal) -> Status:
+    """Ask for a goal; a loop whose policy has just answered too slowly refuses, and is asked again for a while.
+
+    Raises:
+        ControlError: It still refuses after `PATIENCE_S`.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return plant.runtime.control.ask("goal", *goal)
+        except ControlError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(10 * POLL_S)
 
 
 def rearm(plant: Plant) -> None:
