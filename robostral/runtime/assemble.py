@@ -20,9 +20,10 @@ from robostral.guard import Guard, Workspace
 from robostral.requirements import check_requirements
 from robostral.runtime import pace, realtime
 from robostral.runtime.config import DriverConfig, RunConfig
-from robostral.runtime.loop import Loop, LoopOptions
+from robostral.runtime.loop import Loop
 from robostral.runtime.mailbox import Mailbox
-from robostral.runtime.path import Path as SetPointPath
+from robostral.runtime.options import LoopOptions
+from robostral.runtime.path import ChunkPath
 from robostral.runtime.reporter import Reporter
 from robostral.runtime.sizes import sizes_of
 from robostral.signals import Signals
@@ -84,7 +85,7 @@ def warm_up(arm: Arm, sealed: Sealed, dt: float) -> None:
     """Compile every kernel of a tick, or load it from its cache, on parts of its own: nothing of the run is touched."""
     guard, n = Guard(arm.chain, arm.limits, dt), arm.chain.n
     signals, action = Signals(sealed.contract, arm.chain), sealed.contract.action
-    path, q_d = SetPointPath(signals, guard, action.horizon, action.dt_s), np.empty(n)
+    path, q_d = ChunkPath(signals, guard, action.horizon, action.dt_s), np.empty(n)
     obs, external = np.zeros(signals.obs_size, np.float32), np.zeros(max(signals.external_size, 1))
     q = arm.home.copy()  # a read-only array would compile other kernels than the ones that run
     guard.reset(q)
@@ -139,6 +140,9 @@ def run_loop(
     """
     driver, clock = build_driver(config.driver), realtime.RealClock()
     try:
+        # The vendor's client starts threads of its own. As ordinary ones they would starve on this core while a call
+        # of the loop waits for what they receive.
+        realtime.precede()
         driver.connect()
         loop = build_loop(config, driver, mailbox, clock, session)
         missing = realtime.enter(config.core)

@@ -11,8 +11,9 @@ from robostral.policy import Policy
 from robostral.runtime import records
 from robostral.runtime.ctl import OPS
 from robostral.runtime.ladder import Mode
-from robostral.runtime.loop import Loop, LoopOptions
+from robostral.runtime.loop import Loop
 from robostral.runtime.mailbox import Mailbox
+from robostral.runtime.options import LoopOptions
 from robostral.runtime.realtime import Clock, FakeClock
 from robostral.runtime.records import Answer
 from robostral.runtime.sizes import sizes_of

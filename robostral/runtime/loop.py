@@ -1,22 +1,20 @@
 """The loop: read -> operator -> observe -> chunk -> ladder -> guard -> write -> ring, once per control tick."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from robostral.arm import Arm
-from robostral.arm.limits import Q_MAX, Q_MIN
-from robostral.contract import Contract, Sealed
+from robostral.contract import Sealed
 from robostral.control.move import MoveRefused, MoveTo
 from robostral.driver import Driver, DriverState, PlantStatus
-from robostral.errors import ConfigError, DriverError
-from robostral.guard import Guard, Reason, Workspace
+from robostral.errors import DriverError
+from robostral.guard import Guard, Reason
 from robostral.runtime import records
 from robostral.runtime.inbox import Inbox
 from robostral.runtime.ladder import RUNGS, TABLE, Cause, Event, Ladder, Mode, Rung
 from robostral.runtime.mailbox import Mailbox
-from robostral.runtime.path import Path
+from robostral.runtime.options import LoopOptions, home_of, max_external_age_ns, ticks_per_question
+from robostral.runtime.path import ChunkPath
 from robostral.runtime.realtime import Clock
 from robostral.runtime.records import Answer, Op
 from robostral.runtime.reporter import Reporter
@@ -29,29 +27,6 @@ STANDSTILL = 0.05
 SPEED_SLEW = 2.0
 """How fast the speed override follows its target [1/s]."""
 _MOVING = frozenset({Mode.MOVING, Mode.RUN, Mode.COAST})
-
-
-@dataclass(frozen=True)
-class LoopOptions:
-    """What the site sets.
-
-    Attributes:
-        home: Where `home` leads [rad], shape (n,); None takes the arm's own.
-        workspace: Where the guard lets the tcp go.
-        max_chunk_age_s: The site's own cap on the age of a chunk [s].
-        speed: Speed override at the start, (0, 1].
-        session: Number of the first session; the next ones count up from it.
-        bundle: First 8 bytes of the armed bundle's digest, as a number; answers of another one are refused.
-        max_latency_s: No goal is taken while the policy answers slower than this, smoothed [s].
-    """
-
-    home: FloatArray | None = None
-    workspace: Workspace | None = None
-    max_chunk_age_s: float = 1.0
-    speed: float = 1.0
-    session: int = 1
-    bundle: int = 0
-    max_latency_s: float = 1.0
 
 
 class Loop:
@@ -70,7 +45,8 @@ class Loop:
         ContractMismatch: Contract and arm differ in their joints.
 
     Note:
-        Inside `tick` nothing raises, waits, logs, or keeps what it allocates.
+        Inside `tick` nothing waits, logs, or keeps what it allocates. What may raise or take its time, planning a move
+        and connecting anew, is done at rest, and its errors become answers to the operator.
     """
 
     def __init__(
@@ -85,14 +61,14 @@ class Loop:
         self.left = False
         self._driver, self._clock, self._mailbox = driver, clock, mailbox
         self._fresh, self._state = DriverState(n), DriverState(n)
-        self._home = _check_home(options.home, arm)
-        self._ticks_per_question = _whole(rate / contract.rate.policy_hz, "control rate / policy rate")
+        self._home = home_of(options.home, arm)
+        self._ticks_per_question = ticks_per_question(contract, rate)
         self._valid_ns = round(1e9 * min(contract.action.chunk_valid_s, options.max_chunk_age_s))
-        self._max_age_ns = _max_external_age_ns(contract)
+        self._max_age_ns = max_external_age_ns(contract)
         self._overdue_ns = round(1e9 * (1.0 / contract.rate.policy_hz + contract.rate.trained_latency_s))
         self._max_latency_ns = 1e9 * options.max_latency_s
         self._inbox = Inbox(self._valid_ns, options.bundle)
-        self._path = Path(self.signals, self.guard, contract.action.horizon, contract.action.dt_s)
+        self._path = ChunkPath(self.signals, self.guard, contract.action.horizon, contract.action.dt_s)
         self._move: MoveTo | None = None
         self._session, self._speed_target = options.session, options.speed
         self._speed, self._tick, self._next_question = options.speed, 0, 0
@@ -134,8 +110,7 @@ class Loop:
         self._ask_policy()
         self._hear_policy()
         self._speed += min(max(self._speed_target - self._speed, -SPEED_SLEW * self.dt), SPEED_SLEW * self.dt)
-        acted_in = self.ladder.mode
-        self._act[acted_in](began)
+        self._act[self.ladder.mode](began)
         row["compute_ns"] = clock.now_ns() - began
         written = self._write()
         self._record(began, wakeup_ns, overruns, written)
@@ -157,7 +132,7 @@ class Loop:
                 self._reject(reason)
         if self._leaving:
             self._on(Event.STOP, Cause.LEAVING)
-            self.left = self.ladder.mode in {Mode.HOLD, Mode.FAULT}
+            self.left = self._changed = self.ladder.mode in {Mode.HOLD, Mode.FAULT}
 
     def _read(self) -> int:
         """Measure; what is not a number is no measurement, and the last one stays."""
@@ -349,9 +324,10 @@ class Loop:
 
     def _write(self) -> int:
         """Write what the guard passed; return 1 if something was written."""
+        row, began = self._row, self._clock.now_ns()
+        row["setpoint_age_ns"], row["write_ns"] = -1, 0
         if not self._posed:
             return 0
-        row, began = self._row, self._clock.now_ns()
         self._out[:] = self.guard.q_c
         if self.guard.command(self._out) != Reason.PASSED:
             self._reject(Reason.COMMAND)
@@ -362,7 +338,8 @@ class Loop:
             self._plant = plant
             self._lose_plant()
             return 0
-        row["setpoint_age_ns"] = began - self._path.t_obs_ns if self._fed else -1
+        if self._fed:
+            row["setpoint_age_ns"] = began - self._path.t_obs_ns
         return 1
 
     def _record(self, began: int, wakeup_ns: int, overruns: int, written: int) -> None:
@@ -399,25 +376,3 @@ class Loop:
         status["latency_us"], status["max_latency_us"] = 1e-3 * self._smooth_latency_ns, 1e-3 * self._max_latency_ns
         status["stops"], status["left"] = self.ladder.stops, self.left
         self._report.publish(self._state.q, self._state.dq, self._out, self._external)
-
-
-def _check_home(home: FloatArray | None, arm: Arm) -> FloatArray:
-    target = arm.home if home is None else np.array(home, dtype=np.float64)
-    if target.shape != (arm.chain.n,) or not np.isfinite(target).all():
-        raise ConfigError(f"home has {target.size} numbers, arm '{arm.name}' has {arm.chain.n} joints")
-    low, high = arm.limits.array[Q_MIN], arm.limits.array[Q_MAX]
-    for joint, q, lo, hi in zip(arm.chain.joint_names, target, low, high, strict=True):
-        if not lo <= q <= hi:
-            raise ConfigError(f"home: joint '{joint}' = {q:.4g} rad is outside [{lo:.4g}, {hi:.4g}]")
-    return target
-
-
-def _whole(ratio: float, what: str) -> int:
-    if round(ratio) < 1 or abs(ratio - round(ratio)) > 1e-6:
-        raise ConfigError(f"{what} = {ratio:g} is not a whole number of ticks")
-    return round(ratio)
-
-
-def _max_external_age_ns(contract: Contract) -> int:
-    ages = [field.max_age_s for field in contract.obs if field.max_age_s is not None]
-    return round(1e9 * min(ages)) if ages else 0

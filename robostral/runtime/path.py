@@ -12,7 +12,7 @@ from robostral.signals import Signals
 FloatArray = NDArray[np.float64]
 
 
-class Path:
+class ChunkPath:
     """Set-points over path time, which the speed override stretches.
 
     Args:

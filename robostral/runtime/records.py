@@ -103,8 +103,8 @@ def link_dtype(sizes: Sizes) -> np.dtype[np.void]:
 def tick_dtype(sizes: Sizes) -> np.dtype[np.void]:
     """One control tick, loop to recorder.
 
-    Times in ns, -1 where there is nothing to measure. `wakeup_ns` is the lateness of the tick, `compute_ns` runs from its
-    begin to just before the write, `setpoint_age_ns` from the observation behind the set-point to that write,
+    Times in ns, -1 where there is nothing to measure. `wakeup_ns` is the lateness of the tick, `compute_ns` runs from
+    its begin to just before the write, `setpoint_age_ns` from the observation behind the set-point to that write,
     `latency_ns` from an observation packed to its chunk in the mailbox; `server_us` are the server's own queue,
     inference and total time of that chunk [µs].
     """

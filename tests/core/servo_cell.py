@@ -16,7 +16,7 @@ from robostral.kinematics.jacobian import jacobian_kernel
 from robostral.kinematics.se3 import quat_from_matrix_kernel
 from robostral.requirements import requirements_of
 from robostral.runtime.lockstep import LockStep
-from robostral.runtime.loop import LoopOptions
+from robostral.runtime.options import LoopOptions
 from robostral.signals import obs_field
 
 ARM = load_arm("ur5e")

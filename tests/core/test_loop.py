@@ -18,7 +18,7 @@ from robostral.runtime import records
 from robostral.runtime.inbox import Inbox
 from robostral.runtime.ladder import BRAKE_NS, Cause, Mode, Rung
 from robostral.runtime.lockstep import LockStep
-from robostral.runtime.loop import LoopOptions
+from robostral.runtime.options import LoopOptions
 from robostral.runtime.records import Answer, Op, Sizes
 
 NEAR = 1e-3
@@ -330,6 +330,7 @@ def test_a_plant_that_cannot_be_commanded_is_stopped_and_never_written(status: P
     cell.tick(100)
     assert (cell.mode, cell.loop.ladder.cause, plant.stops) == (Mode.FAULT, Cause.PLANT, 1)
     assert len(plant.written) == written
+    assert (cell.rows["setpoint_age_ns"][cell.rows["written"] == 0] == -1).all()
     assert cell.status.plant == status.name
     plant.can_connect = False
     assert cell.ask("rearm") == Answer.PLANT
@@ -409,7 +410,7 @@ def test_a_moving_arm_is_not_armed() -> None:
 
 @pytest.mark.parametrize(
     ("rate", "home", "what"),
-    [(512.0, None, "policy rate"), (500.0, np.zeros(5), "home"), (500.0, np.full(N, 9.0), "joint")],
+    [(512.0, None, "20.48 ticks"), (500.0, np.zeros(5), "home"), (500.0, np.full(N, 9.0), "joint")],
 )
 def test_what_does_not_fit_is_refused_before_anything_moves(rate: float, home: Any, what: str) -> None:
     with pytest.raises(ConfigError, match=what):
