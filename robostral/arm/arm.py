@@ -12,6 +12,7 @@ from robostral.arm.chain import Chain, FloatArray
 from robostral.arm.generate import generate_urdf
 from robostral.arm.limits import Limits
 from robostral.arm.table import Table, build_capsules, build_chain, build_limits
+from robostral.arm.urdf import read_urdf
 from robostral.errors import ConfigError, UnknownName
 
 TABLES = Path(__file__).resolve().parent / "tables"
@@ -24,15 +25,16 @@ class Arm:
     Attributes:
         name: Name of the arm.
         chain: Joints, link inertias, flange and tcp.
+        limits: What the arm may do.
         capsules: Shape for collision checks.
         table: The data it was made from.
     """
 
     name: str
     chain: Chain
+    limits: Limits
     capsules: Capsules
     table: Table
-    _limits: Limits | None
 
     @property
     def home(self) -> FloatArray:
@@ -40,24 +42,13 @@ class Arm:
         return np.array(self.table.home)
 
     @property
-    def limits(self) -> Limits:
-        """Limits profile.
-
-        Raises:
-            ConfigError: The arm has no limits profile.
-        """
-        if self._limits is None:
-            raise ConfigError(f"arm '{self.name}' has no limits profile; `robostral arm limits` writes its scaffold")
-        return self._limits
-
-    @property
-    def has_limits(self) -> bool:
-        """Whether there is a limits profile."""
-        return self._limits is not None
+    def simulation_only(self) -> bool:
+        """Whether nobody vouches for the limits: a real driver is not armed with them."""
+        return self.table.simulation_only
 
     def urdf(self) -> str:
         """Write the arm as URDF text of ours; the frame of its root link is `base`."""
-        return generate_urdf(self.table, self._limits)
+        return generate_urdf(self.table, self.limits)
 
 
 def arm_names() -> list[str]:
@@ -67,12 +58,19 @@ def arm_names() -> list[str]:
 
 @cache
 def load_arm(name: str) -> Arm:
-    """Load an arm by name.
+    """Load an arm by name, or from a file that ends in `.urdf` or, in the format of the shipped ones, in `.yaml`.
+
+    An arm from URDF has limits for simulation only.
 
     Raises:
         UnknownName: No arm has this name.
-        ConfigError: The data file is broken.
+        ConfigError: The file is not there or contradicts itself.
     """
+    if name.endswith((".urdf", ".yaml")):
+        path = Path(name)
+        if not path.is_file():
+            raise ConfigError(f"no file '{path}'")
+        return build_arm(read_urdf(path) if path.suffix == ".urdf" else config.decode(path.read_bytes(), Table, name))
     if name not in arm_names():
         raise UnknownName("arm", name, arm_names())
     path = TABLES / f"{name}.yaml"
@@ -86,10 +84,4 @@ def build_arm(table: Table) -> Arm:
         ConfigError: The table contradicts itself.
     """
     table.check()
-    return Arm(
-        table.name,
-        build_chain(table),
-        build_capsules(table),
-        table,
-        build_limits(table),
-    )
+    return Arm(table.name, build_chain(table), build_limits(table), build_capsules(table), table)

@@ -17,14 +17,14 @@ _FLANGE = """  <link name="flange">
   </link>"""
 
 
-def generate_urdf(table: Table, limits: Limits | None) -> str:
+def generate_urdf(table: Table, limits: Limits) -> str:
     """Write an arm as URDF text; link `flange` ends it, and its root link's frame is `base`."""
     links = [table.base, *(joint.link for joint in table.joints)]
     lines = ['<?xml version="1.0"?>', f"<robot name={quoteattr(table.name)}>"]
     for link in links:
         lines += _link(link, [capsule for capsule in table.capsules if capsule.link == link.name])
     for i, joint in enumerate(table.joints):
-        lines += _joint(joint, links[i].name, None if limits is None else limits.array[:, i])
+        lines += _joint(joint, links[i].name, limits.array[:, i])
     origin = _origin(table.flange.xyz, table.flange.rpy)
     lines += [_FLANGE, '  <joint name="flange_fixed" type="fixed">']
     lines += [
@@ -75,12 +75,10 @@ def _geometry(capsule: Capsule) -> str:
     return f'<geometry><capsule radius="{capsule.radius!r}" length="{length!r}"/></geometry>'
 
 
-def _joint(joint: Joint, parent: str, limits: FloatArray | None) -> list[str]:
-    kind = joint.kind if limits is not None or joint.kind == "prismatic" else "continuous"
-    lines = [f"  <joint name={quoteattr(joint.name)} type={quoteattr(kind)}>"]
+def _joint(joint: Joint, parent: str, limits: FloatArray) -> list[str]:
+    lines = [f"  <joint name={quoteattr(joint.name)} type={quoteattr(joint.kind)}>"]
     lines += [f"    <parent link={quoteattr(parent)}/>", f"    <child link={quoteattr(joint.link.name)}/>"]
     lines += [f"    {_origin(joint.origin.xyz, joint.origin.rpy)}", '    <axis xyz="0 0 1"/>']
-    if limits is not None:
-        lower, upper, velocity, effort = (float(limits[row]) for row in (Q_MIN, Q_MAX, DQ, TAU))
-        lines += [f'    <limit lower="{lower!r}" upper="{upper!r}" velocity="{velocity!r}" effort="{effort!r}"/>']
-    return [*lines, "  </joint>"]
+    lower, upper, velocity, effort = (float(limits[row]) for row in (Q_MIN, Q_MAX, DQ, TAU))
+    limit = f'    <limit lower="{lower!r}" upper="{upper!r}" velocity="{velocity!r}" effort="{effort!r}"/>'
+    return [*lines, limit, "  </joint>"]

@@ -18,8 +18,11 @@ class Limits:
         array: Read-only rows `Q_MIN..DTAU`, shape (7, n).
         tcp_speed: Greatest speed of the tcp [m/s].
         sources: Where each row and `tcp_speed` comes from; a figure that no vendor publishes begins with `ours`.
+        taper: Rows offset [rad/s] and deceleration [rad/s²], shape (2, n), of a vendor's own limit of the speed near a
+            position limit, `sqrt(2 * deceleration * distance) - offset`; None where the vendor states none.
     """
 
     array: FloatArray
     tcp_speed: float
     sources: dict[str, str]
+    taper: FloatArray | None = None

@@ -21,6 +21,7 @@ from robostral.arm.chain import (
     transform,
     write_pose,
 )
+from robostral.arm.inertia import inertia_matrix, inertia_problems
 from robostral.arm.limits import ROW_NAMES, Limits
 from robostral.errors import ConfigError
 
@@ -105,7 +106,8 @@ class Excluded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An arm's data file.
 
-    `sources` names each source with its revision once; rows refer to it by key.
+    `sources` names each source with its revision once; rows refer to it by key. `simulation_only` says that the limits
+    are no profile that somebody vouches for: a real driver is not armed with them.
     """
 
     name: str
@@ -115,17 +117,18 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     base: Link
     joints: tuple[Joint, ...]
     flange: Origin
-    limits: LimitRows | None
+    limits: LimitRows
     capsules: tuple[Capsule, ...]
     capsules_source: str
     excluded: tuple[Excluded, ...]
     home: tuple[float, ...]
+    simulation_only: bool = False
 
     def check(self) -> None:
         """Check what the types cannot say.
 
         Raises:
-            ConfigError: An unknown source or link, or a row of wrong length.
+            ConfigError: An unknown source or link, a bad inertia tensor, or a row of wrong length.
         """
         n = len(self.joints)
         links = [self.base, *(joint.link for joint in self.joints)]
@@ -139,9 +142,10 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ConfigError(
                     f"arm '{self.name}': capsule on unknown link '{name}' (links: {', '.join(sorted(names))})"
                 )
-        lengths = {"home": len(self.home)}
-        if self.limits is not None:
-            lengths |= {name: len(getattr(self.limits, name).values) for name in ROW_NAMES}
+        for link in links:
+            for problem in inertia_problems(link.mass, inertia_matrix(link.inertia)):
+                raise ConfigError(f"arm '{self.name}', link '{link.name}': {problem}")
+        lengths = {"home": len(self.home)} | {name: len(getattr(self.limits, name).values) for name in ROW_NAMES}
         for name, length in lengths.items():
             if length != n:
                 raise ConfigError(f"arm '{self.name}': '{name}' has {length} values for {n} joints")
@@ -162,12 +166,6 @@ def build_chain(table: Table) -> Chain:
     return Chain(names, tuple(joint.link.name for joint in table.joints), table.base.name, frozen(model))
 
 
-def inertia_matrix(inertia: tuple[float, ...]) -> FloatArray:
-    """Build the symmetric matrix of xx, xy, xz, yy, yz, zz; shape (3, 3)."""
-    xx, xy, xz, yy, yz, zz = inertia
-    return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
-
-
 def pack_inertia(link: Link) -> FloatArray:
     """Compute mass, first moment and inertia about the link's origin, the columns from `MASS` on."""
     com = np.array(link.com)
@@ -176,14 +174,16 @@ def pack_inertia(link: Link) -> FloatArray:
     return np.concatenate([[link.mass], link.mass * com, about_origin[np.triu_indices(3)]])
 
 
-def build_limits(table: Table) -> Limits | None:
-    """Pack the limits profile; None where the arm has none."""
+def build_limits(table: Table) -> Limits:
+    """Pack the limits profile."""
     rows = table.limits
-    if rows is None:
-        return None
     array = frozen(np.array([getattr(rows, name).values for name in ROW_NAMES]))
     sources = {name: getattr(rows, name).source for name in (*ROW_NAMES, "tcp_speed")}
-    return Limits(array, rows.tcp_speed.values[0], sources)
+    taper = None
+    if rows.dq_taper is not None:
+        taper = frozen(np.array([rows.dq_taper.offset, rows.dq_taper.ddq]))
+        sources["dq_taper"] = rows.dq_taper.source
+    return Limits(array, rows.tcp_speed.values[0], sources, taper)
 
 
 def build_capsules(table: Table) -> Capsules:

@@ -64,29 +64,49 @@ def _store(row: FloatArray, at: int, v: Vec) -> None:
 
 
 @inlined
+def link_motion(
+    model: FloatArray,
+    i: int,
+    q_i: float,
+    dq_i: float,
+    ddq_i: float,
+    sine: float,
+    cosine: float,
+    w: Vec,
+    al: Vec,
+    a: Vec,
+) -> tuple[Vec, Vec, Vec, Vec]:
+    """Compute the motion of link i, in its own axes, from that of link i-1.
+
+    Returns:
+        Origin in link i-1 [m], angular velocity, angular acceleration, acceleration of the origin.
+    """
+    sliding = model[i, KIND]
+    slide = sliding * q_i
+    p = (
+        model[i, POS] + slide * model[i, ROT + 2],
+        model[i, POS + 1] + slide * model[i, ROT + 5],
+        model[i, POS + 2] + slide * model[i, ROT + 8],
+    )
+    a = _into_link(model, i, sine, cosine, add(a, add(cross(al, p), cross(w, cross(w, p)))))
+    w, al = _into_link(model, i, sine, cosine, w), _into_link(model, i, sine, cosine, al)
+    speed = sliding * dq_i
+    a = add(a, (2.0 * w[1] * speed, -2.0 * w[0] * speed, sliding * ddq_i))
+    speed = dq_i - speed
+    al = add(al, (w[1] * speed, -w[0] * speed, (1.0 - sliding) * ddq_i))
+    return p, (w[0], w[1], w[2] + speed), al, a
+
+
+@inlined
 def _outwards(model: FloatArray, q: FloatArray, dq: FloatArray, ddq: FloatArray, work: FloatArray) -> None:
     """Leave in the work space what moves each link alone."""
     n = q.shape[0]
     for i in range(n):
         work[i + 1, _SINE], work[i + 1, _COSINE] = sincos_kernel(q[i] * (1.0 - model[i, KIND]))
-    g = model[n + 2]
-    w, al, a = ORIGIN, ORIGIN, (-g[POS], -g[POS + 1], -g[POS + 2])
+    w, al, a = ORIGIN, ORIGIN, (-model[n + 2, POS], -model[n + 2, POS + 1], -model[n + 2, POS + 2])
     for i in range(n):
-        row, sliding = work[i + 1], model[i, KIND]
-        turning, sine, cosine = 1.0 - sliding, row[_SINE], row[_COSINE]
-        slide = sliding * q[i]
-        p = (
-            model[i, POS] + slide * model[i, ROT + 2],
-            model[i, POS + 1] + slide * model[i, ROT + 5],
-            model[i, POS + 2] + slide * model[i, ROT + 8],
-        )
-        a = _into_link(model, i, sine, cosine, add(a, add(cross(al, p), cross(w, cross(w, p)))))
-        w, al = _into_link(model, i, sine, cosine, w), _into_link(model, i, sine, cosine, al)
-        speed = sliding * dq[i]
-        a = add(a, (2.0 * w[1] * speed, -2.0 * w[0] * speed, sliding * ddq[i]))
-        speed = turning * dq[i]
-        al = add(al, (w[1] * speed, -w[0] * speed, turning * ddq[i]))
-        w = (w[0], w[1], w[2] + speed)
+        row = work[i + 1]
+        p, w, al, a = link_motion(model, i, q[i], dq[i], ddq[i], row[_SINE], row[_COSINE], w, al, a)
         force, moment = wrench(link_inertia(model, i), w, al, a)
         _store(row, _P, p)
         _store(row, _F, force)

@@ -132,3 +132,90 @@ def matrix_from_rotvec_kernel(rotvec: FloatArray, R: FloatArray) -> None:
     R[0, 0], R[0, 1], R[0, 2] = 1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - w * z), 2.0 * (x * z + w * y)
     R[1, 0], R[1, 1], R[1, 2] = 2.0 * (x * y + w * z), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - w * x)
     R[2, 0], R[2, 1], R[2, 2] = 2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y)
+
+
+@kernel
+def exp_kernel(twist: FloatArray, T: FloatArray) -> None:
+    """Compute the pose, shape (4, 4), that a twist, shape (6,), linear part first, reaches in one unit of time."""
+    R = T[:3, :3]
+    matrix_from_rotvec_kernel(twist[3:6], R)
+    x, y, z = twist[3], twist[4], twist[5]
+    angle2 = x * x + y * y + z * z
+    if angle2 > 1e-6:
+        angle = math.sqrt(angle2)
+        b, c = (1.0 - math.cos(angle)) / angle2, (angle - math.sin(angle)) / (angle2 * angle)
+    else:
+        b, c = 0.5 - angle2 / 24.0, 1.0 / 6.0 - angle2 / 120.0
+    v0, v1, v2 = twist[0], twist[1], twist[2]
+    u0, u1, u2 = y * v2 - z * v1, z * v0 - x * v2, x * v1 - y * v0
+    T[0, 3] = v0 + b * u0 + c * (y * u2 - z * u1)
+    T[1, 3] = v1 + b * u1 + c * (z * u0 - x * u2)
+    T[2, 3] = v2 + b * u2 + c * (x * u1 - y * u0)
+    T[3, 0], T[3, 1], T[3, 2], T[3, 3] = 0.0, 0.0, 0.0, 1.0
+
+
+@kernel
+def log_kernel(T: FloatArray, twist: FloatArray) -> None:
+    """Compute the twist, shape (6,), linear part first, that leads from the identity to a pose, shape (4, 4)."""
+    x, y, z = rotvec_from_matrix_kernel(T)
+    angle2 = x * x + y * y + z * z
+    if angle2 > 1e-6:
+        half = 0.5 * math.sqrt(angle2)
+        d = (1.0 - half * math.cos(half) / math.sin(half)) / angle2
+    else:
+        d = 1.0 / 12.0 + angle2 / 720.0
+    p0, p1, p2 = T[0, 3], T[1, 3], T[2, 3]
+    u0, u1, u2 = y * p2 - z * p1, z * p0 - x * p2, x * p1 - y * p0
+    twist[0] = p0 - 0.5 * u0 + d * (y * u2 - z * u1)
+    twist[1] = p1 - 0.5 * u1 + d * (z * u0 - x * u2)
+    twist[2] = p2 - 0.5 * u2 + d * (x * u1 - y * u0)
+    twist[3], twist[4], twist[5] = x, y, z
+
+
+@kernel
+def compose_kernel(T_a_b: FloatArray, T_b_c: FloatArray, T_a_c: FloatArray) -> None:
+    """Compute T_a_c = T_a_b @ T_b_c, all (4, 4); the output must be another array."""
+    for i in range(3):
+        for j in range(4):
+            T_a_c[i, j] = T_a_b[i, 0] * T_b_c[0, j] + T_a_b[i, 1] * T_b_c[1, j] + T_a_b[i, 2] * T_b_c[2, j]
+        T_a_c[i, 3] += T_a_b[i, 3]
+    T_a_c[3, 0], T_a_c[3, 1], T_a_c[3, 2], T_a_c[3, 3] = 0.0, 0.0, 0.0, 1.0
+
+
+@kernel
+def inverse_kernel(T_a_b: FloatArray, T_b_a: FloatArray) -> None:
+    """Compute the inverse of a pose, both (4, 4); the output must be another array."""
+    for i in range(3):
+        T_b_a[i, 0], T_b_a[i, 1], T_b_a[i, 2] = T_a_b[0, i], T_a_b[1, i], T_a_b[2, i]
+        T_b_a[i, 3] = -(T_a_b[0, i] * T_a_b[0, 3] + T_a_b[1, i] * T_a_b[1, 3] + T_a_b[2, i] * T_a_b[2, 3])
+    T_b_a[3, 0], T_b_a[3, 1], T_b_a[3, 2], T_b_a[3, 3] = 0.0, 0.0, 0.0, 1.0
+
+
+@kernel
+def adjoint_kernel(T_a_b: FloatArray, Ad: FloatArray) -> None:
+    """Compute the matrix, shape (6, 6), that turns a twist seen in b into the same twist seen in a."""
+    px, py, pz = T_a_b[0, 3], T_a_b[1, 3], T_a_b[2, 3]
+    for j in range(3):
+        x, y, z = T_a_b[0, j], T_a_b[1, j], T_a_b[2, j]
+        Ad[0, j], Ad[1, j], Ad[2, j] = x, y, z
+        Ad[3, 3 + j], Ad[4, 3 + j], Ad[5, 3 + j] = x, y, z
+        Ad[0, 3 + j], Ad[1, 3 + j], Ad[2, 3 + j] = py * z - pz * y, pz * x - px * z, px * y - py * x
+        Ad[3, j], Ad[4, j], Ad[5, j] = 0.0, 0.0, 0.0
+
+
+@kernel
+def interpolate_kernel(T_a: FloatArray, T_b: FloatArray, s: float, T: FloatArray) -> None:
+    """Compute the pose the share s of the way from T_a to T_b, all (4, 4): straight line, constant axis of rotation."""
+    R = T[:3, :3]
+    for i in range(3):
+        for j in range(3):
+            R[i, j] = T_a[0, i] * T_b[0, j] + T_a[1, i] * T_b[1, j] + T_a[2, i] * T_b[2, j]
+    x, y, z = rotvec_from_matrix_kernel(R)
+    angle = math.sqrt(x * x + y * y + z * z)
+    w, k = math.cos(0.5 * s * angle), math.sin(0.5 * s * angle) / angle if angle > 1e-12 else 0.5 * s
+    r0, r1, r2, r3, r4, r5, r6, r7, r8 = rows_from_quat_kernel(w, k * x, k * y, k * z)
+    for i in range(3):
+        a, b, c = T_a[i, 0], T_a[i, 1], T_a[i, 2]
+        T[i, 0], T[i, 1], T[i, 2] = a * r0 + b * r3 + c * r6, a * r1 + b * r4 + c * r7, a * r2 + b * r5 + c * r8
+        T[i, 3] = T_a[i, 3] + s * (T_b[i, 3] - T_a[i, 3])
+    T[3, 0], T[3, 1], T[3, 2], T[3, 3] = 0.0, 0.0, 0.0, 1.0

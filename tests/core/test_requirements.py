@@ -28,7 +28,7 @@ def with_model(row: int, column: int, change: float) -> Arm:
 def with_limit(row: int, change: float) -> Arm:
     limits = dataclasses.replace(UR5E.limits, array=UR5E.limits.array.copy())
     limits.array[row, 2] += change
-    return dataclasses.replace(UR5E, _limits=limits)
+    return dataclasses.replace(UR5E, limits=limits)
 
 
 def test_the_trained_arm_passes():
@@ -70,7 +70,7 @@ def test_calibration_within_tolerance_and_tighter_limits_pass():
 def test_a_limit_that_training_did_not_have_binds_nobody():
     free = UR5E.limits.array.copy()
     free[DTAU] = np.inf
-    arm = dataclasses.replace(UR5E, _limits=dataclasses.replace(UR5E.limits, array=free))
+    arm = dataclasses.replace(UR5E, limits=dataclasses.replace(UR5E.limits, array=free))
     needs = requirements_of(arm, max_latency_s=0.02)
     assert needs.limits[DTAU] == (None,) * 6
     check_requirements(needs, UR5E, control_hz=500.0, command_mode="joint_position")
