@@ -16,6 +16,7 @@ Word = Annotated[str, msgspec.Meta(min_length=1, max_length=120, pattern=r"\A[^\
 
 MAX_OBS = 1 << 16
 MAX_HORIZON = 256
+MAX_BATCH = 1024
 
 
 class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -164,7 +165,7 @@ class Requirements(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kinematics_tolerance_mrad: float
     limits: tuple[tuple[float | None, ...], ...]
     max_latency_s: float
-    max_batch: int = 64
+    max_batch: Annotated[int, msgspec.Meta(ge=1, le=MAX_BATCH)] = 64
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from robostral.errors import BundleRefused
 OPSETS = range(13, 24)
 """Versions of ONNX's own operator set that policies may use."""
 
-# Nothing here loops, samples, reads a file, or makes a tensor larger than its inputs by its own choice.
+# Nothing here loops, samples or reads a file. Broadcasting can make much out of little, but never unseen: see trial.py.
 _OPERATORS = """
 Abs Add BatchNormalization Cast Ceil Clip Concat Constant Cos Div Elu Erf Exp Flatten Floor Gather Gelu Gemm HardSigmoid
 HardSwish Identity LayerNormalization LeakyRelu Log MatMul Max Min Mish Mul Neg Pow Reciprocal ReduceMax ReduceMean
@@ -17,17 +17,22 @@ Sub Tanh Transpose Unsqueeze Where
 OPERATORS = frozenset(_OPERATORS.split())
 """Operators that a policy may use."""
 
+# Operators whose inputs after the first are numbers that decide the size of the output.
+_REDUCTIONS = {"ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"}
+_SIZED = {"Reshape", "Slice", "Split", "Squeeze", "Unsqueeze"} | _REDUCTIONS
+
 
 def check_model(model: Model, contract: Contract) -> None:
     """Refuse a model that a policy of this contract cannot be.
 
     Raises:
-        BundleRefused: Names the operator, operator set, input or output, and what is allowed.
+        BundleRefused: Names the operator, operator set, value, input or output, and what is allowed.
     """
     _check_operators(model)
     horizon, n = contract.chunk_shape
     _check_values("input", model.inputs, "obs", (contract.obs_size,))
     _check_values("output", model.outputs, "chunk", (horizon, n))
+    _check_sizes(model)
 
 
 def _check_operators(model: Model) -> None:
@@ -42,6 +47,21 @@ def _check_operators(model: Model) -> None:
         raise BundleRefused(f"model.onnx: operator {unlisted[0]!r} is not on the allow-list")
     if model.subgraphs:
         raise BundleRefused(f"model.onnx: holds {model.subgraphs} subgraphs; a policy is one plain graph")
+
+
+def _check_sizes(model: Model) -> None:
+    """Refuse sizes that depend on what is observed: no trial could show them all."""
+    made, observed = {"", "obs", *model.initializers}, {"obs"}
+    for node in model.nodes:
+        if not made.issuperset(node.inputs):
+            raise BundleRefused(f"model.onnx: {node.op} uses {min({*node.inputs} - made)!r} before it is made")
+        if node.op in _SIZED and not observed.isdisjoint(node.inputs[1:]):
+            raise BundleRefused(f"model.onnx: what {node.op} makes has a size that depends on the observation")
+        if not made.isdisjoint(name for name in node.outputs if name):
+            raise BundleRefused(f"model.onnx: {node.op} makes {node.outputs[0]!r}, which is there already")
+        made.update(node.outputs)
+        if node.op != "Shape" and not observed.isdisjoint(node.inputs):
+            observed.update(name for name in node.outputs if name)
 
 
 def _check_values(kind: str, values: tuple[Value, ...], name: str, shape: tuple[int, ...]) -> None:

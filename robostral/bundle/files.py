@@ -61,7 +61,7 @@ def _read_regular(path: Path, folder: int | None, limit: int) -> bytes:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise BundleRefused(f"{path.name!r} is not a regular file")
         with open(descriptor, "rb", closefd=False) as file:
-            return _bounded(path.name, file.read(limit + 1), limit)
+            return bounded(path.name, file.read(limit + 1), limit)
     finally:
         os.close(descriptor)
 
@@ -89,7 +89,7 @@ def _read_entries(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo]) -> d
         if stat.S_IFMT(mode) not in {0, stat.S_IFREG}:
             raise BundleRefused(f"{name!r} in the zip is a link or not a regular file")
         with archive.open(entry) as file:
-            files[name] = _bounded(name, file.read(LIMITS[name] + 1), LIMITS[name])
+            files[name] = bounded(name, file.read(LIMITS[name] + 1), LIMITS[name])
     return files
 
 
@@ -102,7 +102,12 @@ def _check_name(name: str) -> None:
         raise BundleRefused(f"holds {name!r}, which no bundle may hold (allowed: {', '.join(sorted(LIMITS))})")
 
 
-def _bounded(name: str, raw: bytes, limit: int) -> bytes:
+def bounded(name: str, raw: bytes, limit: int) -> bytes:
+    """Return `raw` if it is not larger than `limit` [bytes].
+
+    Raises:
+        BundleRefused: It is.
+    """
     if len(raw) > limit:
         raise BundleRefused(f"file {name!r} is larger than {limit} bytes")
     return raw

@@ -15,6 +15,9 @@ SIGNATURE = "signature"
 MODEL = "model.onnx"
 CARD = "CARD.md"
 
+PROBES = 4
+"""How many observations a model is tried with before it is used; see `robostral.bundle.trial`."""
+
 Digest = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Name = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9][a-z0-9._-]{0,63}\Z")]
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -88,7 +91,11 @@ class Cost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a bundle is. `contract` is the sealed contract's JSON as it was hashed, kept verbatim as a string."""
+    """What a bundle is.
+
+    `contract` is the sealed contract's JSON as it was hashed, kept verbatim as a string. `golden` holds the model's
+    chunks for `robostral.bundle.trial.probe`, shape (PROBES, horizon, n), as computed where the bundle was written.
+    """
 
     format: Literal["robostral.bundle/1"] = FORMAT
     name: Name
@@ -102,6 +109,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     metrics: dict[Word, Success]
     parity: Parity
     cost: Cost
+    golden: tuple[tuple[tuple[float, ...], ...], ...] = ()
 
     @property
     def label(self) -> str:

@@ -151,6 +151,15 @@ class Tensor:
 
 
 @dataclass(frozen=True)
+class Node:
+    """An operation of the main graph: names of what it takes and makes, "" for one that is left out."""
+
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Model:
     """Inventory of an ONNX file.
 
@@ -159,6 +168,8 @@ class Model:
         opsets: Version by operator domain.
         inputs: Inputs of the main graph that no initializer supplies.
         outputs: Outputs of the main graph.
+        nodes: Operations of the main graph, in the file's order.
+        initializers: Names of the main graph's constants.
         ops: How often each (domain, operator) occurs, subgraphs included.
         tensors: Initializers and constants of all graphs.
         subgraphs: Graphs inside nodes.
@@ -168,6 +179,8 @@ class Model:
     opsets: dict[str, int]
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
+    nodes: tuple[Node, ...]
+    initializers: frozenset[str]
     ops: Counter[tuple[str, str]]
     tensors: tuple[Tensor, ...]
     subgraphs: int
@@ -196,13 +209,15 @@ def read_model(raw: bytes) -> Model:
             for attribute in node.get("attribute", ()):
                 graphs += attribute.get("g", []) + attribute.get("graphs", [])
                 tensors += [_tensor(item) for item in attribute.get("t", []) + attribute.get("tensors", [])]
-    constants = {_one(item, "name", "") for item in graph.get("initializer", ())}
+    constants = frozenset(_one(item, "name", "") for item in graph.get("initializer", ()))
     inputs = [_value(item) for item in graph.get("input", ())]
     return Model(
         ir_version=_one(message, "ir_version", 0),
         opsets=_opsets(message),
         inputs=tuple(value for value in inputs if value.name not in constants),
         outputs=tuple(_value(item) for item in graph.get("output", ())),
+        nodes=tuple(_node(item) for item in graph.get("node", ())),
+        initializers=constants,
         ops=ops,
         tensors=tuple(tensors),
         subgraphs=len(graphs) - 1,
@@ -312,6 +327,10 @@ def _opsets(message: dict[str, list[Any]]) -> dict[str, int]:
             raise _refuse(f"operator set {domain!r} is imported twice")
         opsets[domain] = _one(item, "version", 0)
     return opsets
+
+
+def _node(message: dict[str, list[Any]]) -> Node:
+    return Node(_one(message, "op_type", ""), tuple(message.get("input", ())), tuple(message.get("output", ())))
 
 
 def _tensor(message: dict[str, list[Any]]) -> Tensor:

@@ -6,32 +6,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robostral.bundle.read import Bundle
+from robostral.bundle.trial import prove
 from robostral.contract import Sealed
 from robostral.errors import BundleRefused, ContractMismatch
 from robostral.extras import require
 
 
 class OnnxPolicy:
-    """A `robostral.policy.Policy` over ONNX Runtime on one CPU thread.
+    """A `robostral.policy.Policy` over ONNX Runtime on one CPU thread; the model is first tried in a child process.
 
     Args:
         bundle: A verified bundle.
 
     Raises:
         MissingExtra: onnxruntime is not installed.
-        BundleRefused: onnxruntime does not take the model, or sees other inputs and outputs than we do.
+        BundleRefused: The model did not stand its trial; see `robostral.bundle.trial.prove`.
     """
 
     def __init__(self, bundle: Bundle) -> None:
         self._sealed = bundle.sealed
         self._max_rows = bundle.requirements.max_batch
-        self._session: Any = open_session(bundle.model_bytes)
-        horizon, n = bundle.sealed.contract.chunk_shape
         self._obs_size = bundle.sealed.contract.obs_size
-        found = [_io(value) for value in (*self._session.get_inputs(), *self._session.get_outputs())]
-        wanted = [("obs", "tensor(float)", [self._obs_size]), ("chunk", "tensor(float)", [horizon, n])]
-        if found != wanted:
-            raise BundleRefused(f"model.onnx: onnxruntime sees {found}, the contract says {wanted}")
+        prove(bundle)
+        self._session: Any = open_session(bundle.model_bytes)
 
     @property
     def sealed(self) -> Sealed:
@@ -74,7 +71,3 @@ def open_session(model: bytes) -> Any:
         return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no base class of their own
         raise BundleRefused(f"model.onnx: onnxruntime refuses it: {str(error).splitlines()[0]}") from error
-
-
-def _io(value: Any) -> tuple[str, str, list[int]]:
-    return value.name, value.type, list(value.shape[1:])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from robostral.bundle.check import check_model
 from robostral.bundle.files import read_files
-from robostral.bundle.manifest import CARD, MANIFEST, MODEL, SIGNATURE, FileEntry, Manifest, decode
+from robostral.bundle.manifest import CARD, MANIFEST, MODEL, PROBES, SIGNATURE, FileEntry, Manifest, decode
 from robostral.bundle.model import read_model
 from robostral.bundle.store import find
 from robostral.bundle.trust import Plant, Signer, check, keyring
@@ -118,7 +118,15 @@ def assemble(path: Path, files: dict[str, bytes], signer: Signer | None) -> Bund
     check_model(model, sealed.contract)
     if model.opsets[""] != manifest.opset:
         raise BundleRefused(f"{MANIFEST}: says operator set {manifest.opset}, the model has {model.opsets['']}")
+    _check_golden(manifest, sealed.contract.chunk_shape)
     return Bundle(path, manifest, files[MANIFEST], files.get(SIGNATURE), sealed, files[MODEL], signer)
+
+
+def _check_golden(manifest: Manifest, shape: tuple[int, int]) -> None:
+    horizon, n = shape
+    found = [[len(step) for step in chunk] for chunk in manifest.golden]
+    if found and found != [[n] * horizon] * PROBES:
+        raise BundleRefused(f"{MANIFEST}: 'golden' is not of shape ({PROBES}, {horizon}, {n})")
 
 
 def _check_digest(name: str, raw: bytes, entry: FileEntry) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from robostral.bundle.files import LIMITS, read_files
+from robostral.bundle.check import check_model
+from robostral.bundle.files import LIMITS, bounded, read_files
 from robostral.bundle.manifest import (
     CARD,
     MANIFEST,
@@ -26,6 +27,7 @@ from robostral.bundle.manifest import (
 )
 from robostral.bundle.model import read_model
 from robostral.bundle.read import assemble
+from robostral.bundle.trial import answer
 from robostral.bundle.trust import load_private, sign_bytes
 from robostral.contract import Requirements, Sealed
 from robostral.errors import BundleRefused, ConfigError
@@ -49,6 +51,8 @@ def write(
 ) -> Path:
     """Write a bundle, signed if there is a key; an older bundle in `folder` is replaced in one step.
 
+    The model is run once in a child process: its answers to a fixed probe become the manifest's `golden`.
+
     Args:
         folder: Where to; by convention its name is `NAME-vVERSION`.
         model: The ONNX file's bytes: input `obs` (rows, obs_size), output `chunk` (rows, horizon, n), float32.
@@ -65,10 +69,14 @@ def write(
         private_key: PEM file of an Ed25519 key; None leaves the bundle unsigned, for twins.
 
     Raises:
-        BundleRefused: The model or the manifest is one that `load` would refuse.
+        BundleRefused: The model or the manifest is one that `load` or `OnnxPolicy` would refuse.
+        MissingExtra: onnxruntime is not installed.
         ConfigError: The key cannot be used, or `folder` holds other things than a bundle.
     """
     files = {MODEL: model, CARD: card.encode()}
+    inventory = read_model(model)
+    check_model(inventory, sealed.contract)
+    golden = answer(model, sealed.contract, requirements.max_batch)
     manifest = Manifest(
         name=name,
         version=version,
@@ -76,13 +84,16 @@ def write(
         contract=sealed.raw.decode(),
         requirements=requirements,
         files=Files(_entry(model), _entry(files[CARD])),
-        opset=read_model(model).opsets.get("", 0),
+        opset=inventory.opsets[""],
         lineage=lineage,
         metrics=metrics,
         parity=parity,
         cost=msgspec.structs.replace(cost, bytes=len(model)),
+        golden=tuple(tuple(tuple(float(f"{x:.9g}") for x in step) for step in chunk) for chunk in golden),
     )
     files[MANIFEST] = encode(manifest)
+    for file, raw in files.items():
+        bounded(file, raw, LIMITS[file])
     assemble(folder, files, None)
     if private_key is not None:
         files[SIGNATURE] = sign_bytes(files[MANIFEST], load_private(private_key))
