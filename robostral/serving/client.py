@@ -170,11 +170,10 @@ class PolicyClient:
         raise ServingError(_silence(self.endpoint, seen))
 
     def _check(self, frame: bytes) -> Reply | wire.Drop:
-        if wire.is_json(frame):
-            self.lost = isinstance(wire.decode_answer(frame), wire.Refused)
-            return wire.Drop.SESSION
         reply = wire.read_reply(frame, self._layout, self._token, self._max_rows)
         if isinstance(reply, wire.Drop):
+            if isinstance(wire.decode_answer(frame), wire.Refused):
+                self.lost, reply = True, wire.Drop.SESSION
             return reply
         if reply.session != self._session or not self._answered < reply.seq <= self._seq:
             return wire.Drop.ORDER

@@ -142,7 +142,7 @@ class PolicyServer:
         if self._router in events:
             self._drain()
             for hosted in self.hosted:
-                while hosted.waiting:
+                while hosted.pending:
                     self._answer(hosted)
 
     def _configure(self, secret: bytes) -> None:
@@ -179,8 +179,6 @@ class PolicyServer:
                 frame = router.recv()
                 if router.getsockopt(zmq.RCVMORE):
                     self._skip_parts()
-                elif is_json(frame):
-                    self._say(route, self.sessions.greet(route, session.user, frame))
                 else:
                     self._take_in(session, frame)
             if not router.getsockopt(zmq.EVENTS) & _POLLIN:  # type: ignore[operator]
@@ -210,7 +208,9 @@ class PolicyServer:
         hosted = session.hosted
         request = read_request(frame, hosted.layout, session.token, hosted.max_batch)
         drop = request if isinstance(request, Drop) else session.offer(request)
-        if drop is not None:
+        if drop is Drop.MAGIC and is_json(frame):
+            self._say(session.route, self.sessions.greet(session.route, session.user, frame))
+        elif drop is not None:
             self.counts[drop] += 1
 
     def _say(self, route: bytes, answer: Accepted | Refused | Drop) -> None:
@@ -224,12 +224,14 @@ class PolicyServer:
     def _answer(self, hosted: Hosted) -> None:
         """Run one batch; what cannot be answered in its budget, or is no number, is answered before it."""
         start_ns = time.monotonic_ns()
-        taken = hosted.take()
-        done_ns = start_ns + hosted.cost_ns(sum([request.rows for _, request in taken]))
+        waiting, hosted.pending = hosted.pending, {}
+        done_ns = start_ns + hosted.cost_ns(sum([request.rows for request in waiting.values()]))
         batch: list[tuple[Session, Request]] = []
         rows = 0
-        for session, request in taken:
-            if done_ns - session.received_ns > 1000 * request.budget_us:
+        for session, request in waiting.items():
+            if rows + request.rows > hosted.max_batch:
+                hosted.pending[session] = request  # in the next batch
+            elif done_ns - session.received_ns > 1000 * request.budget_us:
                 self._reply(session, request, Status.LATE, start_ns)
             elif not hosted.load(rows, request):
                 self._reply(session, request, Status.BAD_OBS, start_ns)

@@ -25,18 +25,16 @@ class Session:
 
     Attributes:
         last: Session and seq of the newest request, as the client numbers them.
-        pending: The newest request while it waits for its policy.
         received_ns: When the last message arrived, on our clock.
     """
 
-    __slots__ = ("hosted", "last", "may_act", "pending", "received_ns", "robot", "route", "token", "user")
+    __slots__ = ("hosted", "last", "may_act", "received_ns", "robot", "route", "token", "user")
 
     def __init__(self, route: bytes, user: str, hello: Hello, hosted: "Hosted") -> None:
         self.route, self.user, self.robot, self.hosted = route, user, hello.robot, hosted
         self.may_act = hello.role != "observe"
         self.token = secrets.randbits(32)
         self.last = (-1, -1)
-        self.pending: Request | None = None
         self.received_ns = time.monotonic_ns()
 
     def offer(self, request: Request) -> Drop | None:
@@ -46,12 +44,10 @@ class Session:
         number = (request.session, request.seq)
         if number <= self.last:
             return Drop.ORDER
-        older, self.pending = self.pending, request
         self.last, self.received_ns = number, time.monotonic_ns()
-        if older is not None:
-            return Drop.SUPERSEDED
-        self.hosted.waiting.append(self)
-        return None
+        drop = Drop.SUPERSEDED if self in self.hosted.pending else None
+        self.hosted.pending[self] = request
+        return drop
 
 
 class Sessions:
@@ -96,7 +92,8 @@ class Sessions:
     def end(self, which: Callable[[Session], bool]) -> None:
         """End the sessions that `which` picks; their waiting requests are not answered."""
         for route in [route for route, session in self._open.items() if which(session)]:
-            self._open.pop(route).pending = None
+            session = self._open.pop(route)
+            session.hosted.pending.pop(session, None)
 
     def end_revoked(self) -> None:
         """End the sessions whose key is no longer allowed. libzmq itself would keep serving them."""

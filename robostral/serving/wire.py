@@ -255,20 +255,19 @@ class RequestFrame:
     """A preallocated request: fill `obs`, shape (max_rows, obs_size), then `seal` its first rows."""
 
     def __init__(self, layout: Layout, max_rows: int) -> None:
-        self._layout = layout
-        self._view = memoryview(bytearray(layout.request_size(max_rows)))
-        self.obs = np.frombuffer(self._view, _F32, offset=_REQUEST.size).reshape(max_rows, layout.obs_size)
+        self._prefix = layout.prefix
+        view = memoryview(bytearray(layout.request_size(max_rows)))
+        self.obs = np.frombuffer(view, _F32, offset=_REQUEST.size).reshape(max_rows, layout.obs_size)
+        self._cuts = [_cut(view, layout.request_size(rows)) for rows in range(max_rows + 1)]
 
     def seal(
         self, token: int, session: int, seq: int, t_obs_ns: int, budget_us: int, *, consumed: int, rows: int
     ) -> memoryview:
         """Write header and checksum; return the frame, valid until the next call."""
-        frame = self._view[: self._layout.request_size(rows)]
-        prefix = self._layout.prefix
-        _REQUEST.pack_into(
-            frame, 0, MAGIC, 0, VERSION, REQUEST, 0, budget_us, session, seq, t_obs_ns, prefix, rows, consumed
-        )
-        _CRC.pack_into(frame, 4, zlib.crc32(frame[_CRC_FROM:], token))
+        frame, body = self._cuts[rows]
+        head = (MAGIC, 0, VERSION, REQUEST, 0, budget_us, session, seq, t_obs_ns)
+        _REQUEST.pack_into(frame, 0, *head, self._prefix, rows, consumed)
+        _CRC.pack_into(frame, 4, zlib.crc32(body, token))
         return frame
 
 
@@ -276,11 +275,11 @@ class ReplyFrame:
     """A preallocated reply: fill `chunk`, shape (max_rows, horizon, n), then `seal` its first rows."""
 
     def __init__(self, layout: Layout, max_rows: int, digest: bytes) -> None:
-        self._layout = layout
         self._bundle = digest[:8]
-        self._view = memoryview(bytearray(layout.reply_size(max_rows)))
+        view = memoryview(bytearray(layout.reply_size(max_rows)))
         shape = (max_rows, layout.horizon, layout.n)
-        self.chunk = np.frombuffer(self._view, _F32, offset=_REPLY.size).reshape(shape)
+        self.chunk = np.frombuffer(view, _F32, offset=_REPLY.size).reshape(shape)
+        self._cuts = [_cut(view, layout.reply_size(rows)) for rows in range(max_rows + 1)]
 
     def seal(self, token: int, status: Status, request: Request, times_us: Sequence[int]) -> memoryview:
         """Write header and checksum; return the frame, valid until the next call.
@@ -292,11 +291,11 @@ class ReplyFrame:
             times_us: Stage times total, queue, infer [µs].
         """
         rows = request.rows if status == Status.OK else 0
-        frame = self._view[: self._layout.reply_size(rows)]
+        frame, body = self._cuts[rows]
         total, queue, infer = times_us
         head = (MAGIC, 0, VERSION, REPLY, status, total, request.session, request.seq, request.t_obs_ns)
         _REPLY.pack_into(frame, 0, *head, self._bundle, rows, request.consumed, queue, infer)
-        _CRC.pack_into(frame, 4, zlib.crc32(frame[_CRC_FROM:], token))
+        _CRC.pack_into(frame, 4, zlib.crc32(body, token))
         return frame
 
 
@@ -331,6 +330,11 @@ def read_reply(frame: Frame, layout: Layout, token: int, max_rows: int) -> Reply
         return Drop.SIZE
     chunk: NDArray[np.float32] = np.ndarray((rows, layout.horizon, layout.n), _F32, frame, _REPLY.size)
     return Reply(_STATUS[status], session, seq, t_obs_ns, bundle, consumed, total, queue, infer, chunk)
+
+
+def _cut(view: memoryview, size: int) -> tuple[memoryview, memoryview]:
+    """Return a frame of `size` bytes, and the part of it that the checksum covers."""
+    return view[:size], view[_CRC_FROM:size]
 
 
 def _open(frame: Frame, header: struct.Struct, kind: int, token: int) -> tuple[Any, ...] | Drop:

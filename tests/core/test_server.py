@@ -1,6 +1,9 @@
 """What the server promises a robot: the policy's own numbers, in time or not at all; whatever is broken, nothing."""
 
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +26,7 @@ from serving_rig import (
 from robostral.contract import Sealed
 from robostral.errors import BundleRefused, ContractMismatch, ServingError
 from robostral.serving.hosted import Hosted
+from robostral.serving.keys import KeyStore
 from robostral.serving.server import PolicyServer
 from robostral.serving.sessions import MAX_SESSIONS, Session
 from robostral.serving.wire import Hello, Request, Status, encode
@@ -90,40 +94,55 @@ def test_newest_request_wins_and_every_request_is_accounted_for(tmp_path: Path) 
         assert ask(client, observe(), 1, 501).seq == 501
 
 
-def a_session(hosted: Hosted, rows: int, seq: int) -> Session:
-    session = Session(bytes([seq]), "key", Hello(f"r{seq}", "act", ""), hosted)
-    session.pending = Request(1, seq, 0, 0, 0, rows, observe(rows, seq).tobytes())
-    hosted.waiting.append(session)
-    return session
+@contextmanager
+def turning(server: PolicyServer) -> Iterator[None]:
+    """Let the server take its turns in this thread's stead, so that the test decides when it stops."""
+    done = threading.Event()
+
+    def turn() -> None:
+        while not done.is_set():
+            server.turn(5)
+
+    thread = threading.Thread(target=turn)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
-def test_batch_takes_what_fits_in_order_and_keeps_rows_apart() -> None:
-    hosted = host()
-    sessions = [a_session(hosted, rows, i) for i, rows in enumerate((30, 1, 33, 64, 1))]
-    sessions[1].pending = None  # revoked while it waited
-    batches = []
-    while hosted.waiting:
-        batches.append(hosted.take())
-    assert [[request.rows for _, request in batch] for batch in batches] == [[30, 33], [64], [1]]
-    assert all(hosted.load(row, request) for row, (_, request) in zip((0, 30), batches[0], strict=True))
-    chunks = hosted.infer(63)
-    expected = [Arithmetic().infer(observe(rows, seed)) for rows, seed in ((30, 0), (33, 2))]
-    assert np.array_equal(chunks, np.concatenate(expected))
-    assert all(session.pending is None for session in sessions)
+def test_robots_share_a_batch_and_get_their_own_numbers_back(tmp_path: Path) -> None:
+    hosted, store = host(), KeyStore(tmp_path)
+    store.create()
+    server = PolicyServer([hosted], "tcp://127.0.0.1:0", store)
+    with ExitStack() as stack:
+        with turning(server):
+            clients = [stack.enter_context(dialled(server, store.client(), f"robot-{i}")) for i in range(8)]
+        observations = [observe(1 + i % 3, i) for i in range(8)]
+        for client, obs in zip(clients, observations, strict=True):
+            assert client.send(obs, 1, 1, 0)
+        while len(hosted.pending) < 8:
+            assert server._router.poll(5000)
+            server._drain()
+        server._answer(hosted)
+        assert hosted.policy.calls == [sum(map(len, observations))]
+        for client, obs in zip(clients, observations, strict=True):
+            assert np.array_equal(wait_reply(client).chunk, Arithmetic().infer(obs))
+    server.close()
 
 
-def test_robots_get_their_own_numbers_back(tmp_path: Path) -> None:
-    with served(tmp_path) as (server, keys):
-        robots = [dialled(server, keys, f"robot-{i}") for i in range(8)]
-        clients = [robot.__enter__() for robot in robots]
-        for seq in range(1, 51):
-            for i, client in enumerate(clients):
-                assert client.send(observe(1, 100 * i + seq), 1, seq, 0)
-            for i, client in enumerate(clients):
-                assert np.array_equal(wait_reply(client).chunk, Arithmetic().infer(observe(1, 100 * i + seq)))
-        for robot in robots:
-            robot.__exit__(None, None, None)
-        assert server.counts["ok"] == 400
+def test_batch_takes_what_fits_and_leaves_the_rest_for_the_next(tmp_path: Path) -> None:
+    hosted, store = host(), KeyStore(tmp_path)
+    store.create()
+    server = PolicyServer([hosted], "tcp://127.0.0.1:0", store)
+    for i, rows in enumerate((30, 1, 33, 64, 1, 5)):
+        session = Session(bytes([i]), "key", Hello(f"robot-{i}", "act", ""), hosted)
+        assert session.offer(Request(1, 1, 0, 5_000_000, 0, rows, observe(rows, i).tobytes())) is None
+    while hosted.pending:
+        server._answer(hosted)
+    assert hosted.policy.calls == [64, 64, 6]
+    server.close()
 
 
 def test_each_bundle_answers_its_own_contract(tmp_path: Path) -> None:
