@@ -20,8 +20,6 @@ _SOLVER_ITERATIONS = 20
 """Ours: a free arm's six motor rows converge in fewer; the default of 50 changes no figure of the tests."""
 _MASSLESS = '<inertial><mass value="0"/><inertia ixx="0" ixy="0" ixz="0" iyy="0" iyz="0" izz="0"/></inertial>'
 _DOT = '<visual><geometry><box size="0.001 0.001 0.001"/></geometry></visual>'
-_FREE_TAU = 1e4
-"""Motor torque [N·m] of an arm without a limits profile: more than any arm has."""
 
 
 class PyBulletWorld:
@@ -208,7 +206,7 @@ class _Arm:
         self.body, self.joints, self.servo = body, joints, servo
         self.rows = slice(start, start + len(joints))
         self.motor = (body, joints, p.POSITION_CONTROL)
-        self.tau_max = model.limits.array[TAU].tolist() if model.has_limits else [_FREE_TAU] * len(joints)
+        self.tau_max = model.limits.array[TAU].tolist()
         # Bullet's motor: dq_next = dq + positionGain (q_d - q) / dt + velocityGain (dq_d - dq)
         self.gains = [servo.stiffness * dt_s] * len(joints)
         self.ones = [1.0] * len(joints)

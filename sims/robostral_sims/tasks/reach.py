@@ -12,7 +12,6 @@ from robostral.contract import Action, Contract, Device, Rate
 from robostral.errors import ConfigError
 from robostral.jit import kernel
 from robostral.kinematics.fk import tcp_kernel
-from robostral.kinematics.ik import NoSolution
 from robostral.kinematics.se3 import (
     matrix_from_quat_kernel,
     matrix_from_rot6d_kernel,
@@ -124,11 +123,11 @@ class Reach:
         """Return the joint positions of a pose in home's own branch, where they are a smooth function of the pose.
 
         Raises:
-            NoSolution: Nothing inside the limits reaches it.
+            ConfigError: Nothing inside the limits reaches it.
         """
         q: FloatArray = self._branches(T_base_tcp)[self._branch].copy()
         if np.isnan(q[0]):
-            raise NoSolution(f"nothing inside the limits reaches p = {np.round(T_base_tcp[:3, 3], 4).tolist()} m")
+            raise ConfigError(f"no pose of home's branch reaches p = {np.round(T_base_tcp[:3, 3], 4).tolist()} m")
         return q
 
     def _branches(self, T_base_tcp: FloatArray) -> FloatArray:
