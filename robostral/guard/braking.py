@@ -8,9 +8,6 @@ from robostral.guard.stop import landing, stop_step
 from robostral.jit import kernel
 from robostral.kinematics.fk import tcp_kernel
 
-ROUNDING = 1e-9
-"""Relative slack of the simulated stop against its own limits, which are 1e-6 inside the figures."""
-
 STOPS, HITS, FAST = 0, 1, 2
 """Answers of `simulate_stop`."""
 
@@ -104,11 +101,10 @@ def simulate_stop(model: FloatArray, table: FloatArray, state: FloatArray, row: 
 
 @kernel
 def within_limits(table: FloatArray, state: FloatArray, n: int) -> bool:
-    """Tell whether the simulated positions and velocities keep their limits."""
+    """Tell whether the simulated positions and velocities keep the figures; they may use the inner margins up."""
     for i in range(n):
-        if not table[at.LOW, i] - ROUNDING <= state[at.SIM_Q, i] <= table[at.HIGH, i] + ROUNDING:
-            return False
-        if abs(state[at.SIM_W, i]) > table[at.V, i] * (1.0 + ROUNDING):
+        below, above = table[at.LOW, i] - state[at.SIM_Q, i], state[at.SIM_Q, i] - table[at.HIGH, i]
+        if not max(below, above) <= at.POSITION_MARGIN or abs(state[at.SIM_W, i]) > table[at.V, i] / at.INNER:
             return False
     return True
 

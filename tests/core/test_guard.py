@@ -201,6 +201,20 @@ def test_start_pose() -> None:
     assert guard.step(guard.q_c + 0.021) == Reason.LIMITED
 
 
+def test_an_arm_at_the_very_limit_of_a_joint_may_move() -> None:
+    """Also where the stop has to be simulated, beside a wall."""
+    T, pose = np.zeros((4, 4)), START.copy()
+    pose[5] = UR[1, 5]
+    tcp_kernel(ARM.chain.model, pose, T)
+    guard = Guard(ARM.chain, ARM.limits, 0.002, Workspace((-2, -2, -2), (T[0, 3] + 0.0021, 2, 2)))
+    assert guard.reset(pose) == Reason.PASSED
+    for _ in range(50):
+        assert guard.step(guard.q_c + np.array([1e-6, -3e-6, 0, 0, 0, 0])) <= Reason.LIMITED
+    for _ in range(50):
+        assert guard.step(guard.q_c - np.array([0, 0, 0, 0, 0, 1e-4])) <= Reason.LIMITED
+    assert guard.q_c[5] < pose[5] - 1e-3
+
+
 def test_a_far_set_point_is_no_set_point() -> None:
     guard = armed()
     assert guard.step(START) == Reason.PASSED
