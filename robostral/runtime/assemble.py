@@ -58,6 +58,11 @@ def check_fit(config: RunConfig, info: DriverInfo, arm: Arm, bundle: Bundle) -> 
     """
     if info.arm != arm.name:
         raise ConfigError(f"driver '{info.name}' moves the arm '{info.arm}', the preset says '{arm.name}'")
+    if arm.simulation_only and not info.is_twin:
+        raise ConfigError(
+            f"nobody vouches for the limits of arm '{arm.name}', so it runs in simulation only; "
+            "`robostral arm limits` writes the scaffold of a profile"
+        )
     if info.joint_names != arm.chain.joint_names:
         order = f"joint order {list(info.joint_names)} != {list(arm.chain.joint_names)}"
         raise ContractMismatch(f"driver '{info.name}'", f"arm '{arm.name}'", [order])

@@ -15,8 +15,8 @@ from robostral.runtime.records import Answer, Op
 from robostral.runtime.status import Status
 
 SOCKET = "ctl.sock"
-_HANDLED_S = 1.0
-"""The loop handles a command within one tick; after this long it does not."""
+HANDLED_S = 10.0
+"""The loop handles a command within a tick, but for a re-arm that has to connect to its plant anew."""
 
 
 class ControlError(RobostralError):
@@ -96,7 +96,7 @@ class Control:
         ControlError: Nothing runs there.
     """
 
-    def __init__(self, folder: Path, timeout_s: float = 3.0) -> None:
+    def __init__(self, folder: Path, timeout_s: float = HANDLED_S + 2.0) -> None:
         if not (folder / SOCKET).exists():
             raise ControlError(f"nothing runs in '{folder}'; start it with `robostral run`")
         self._folder, self._timeout_s = folder, timeout_s
@@ -157,17 +157,15 @@ class Desk:
     """Operator commands on their way through the loop: one at a time, in order, each answered when it was handled.
 
     Commands wait here, not in the mailbox, whose slot holds one only.
+
+    Args:
+        handled_s: How long the loop may take for one [s].
     """
 
-    def __init__(self) -> None:
+    def __init__(self, handled_s: float = HANDLED_S) -> None:
         self._waiting: deque[Call] = deque()
-        self._deadline = 0.0
+        self._handled_s, self._deadline = handled_s, 0.0
         self.serial = 0
-
-    @property
-    def open(self) -> Call | None:
-        """The command that the loop is handling."""
-        return self._waiting[0] if self._waiting and self._deadline else None
 
     def put(self, call: Call) -> None:
         """Queue a command."""
@@ -178,7 +176,7 @@ class Desk:
         if self._deadline or not self._waiting:
             return None
         self.serial += 1
-        self._deadline = time.monotonic() + _HANDLED_S
+        self._deadline = time.monotonic() + self._handled_s
         return self._waiting[0]
 
     def handled(self, serial: int) -> Call | None:

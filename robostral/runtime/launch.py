@@ -17,7 +17,7 @@ from robostral.bundle import load as load_bundle
 from robostral.process import Child
 from robostral.runtime.child import Settings
 from robostral.runtime.config import RunConfig
-from robostral.runtime.ctl import Control
+from robostral.runtime.ctl import SOCKET, Control
 from robostral.runtime.mailbox import Mailbox, memory_bytes
 from robostral.runtime.realtime import Bell, shared_memory
 from robostral.runtime.sizes import sizes_of
@@ -61,6 +61,7 @@ class Runtime:
             stack.callback(bell.close)
             self._status = StatusReader(Mailbox(self._sizes, memory_fd))
             # The loop is entered last and so stopped first; it may still need the others while it brakes.
+            stack.callback((self.folder / SOCKET).unlink, missing_ok=True)  # a killed transport leaves it
             for role in ("recorder", "transport", "loop"):
                 self._children[role] = stack.enter_context(self._start(role, memory_fd, bell))
             for child in self._children.values():

@@ -78,7 +78,7 @@ class Link:
             if self._client.lost:
                 self._lose("the server has no session for us any more")
             elif now - self._unanswered_since > SILENCE_S:
-                self._lose(f"no answer for {1e3 * SILENCE_S:.0f} ms")
+                self._lose(f"the server is silent for {1e3 * SILENCE_S:.0f} ms")
         elif now >= self._dial_at:
             try:
                 self.dial(DIAL_S)

@@ -110,6 +110,13 @@ def test_the_desk_hands_in_one_command_at_a_time_in_order() -> None:
     assert desk.serial == 2
 
 
+def test_a_loop_that_does_not_answer_holds_up_nobody() -> None:
+    desk, call = Desk(handled_s=0.0), Call(b"a", Request("rearm"))
+    desk.put(call)
+    assert desk.next() == call
+    assert desk.handled(desk.serial - 1) == call
+
+
 def test_every_answer_but_done_is_explained() -> None:
     for answer in Answer:
         assert bool(explain(Request("rearm"), answer, STATUS)) == (answer != Answer.DONE)

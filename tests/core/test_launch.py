@@ -20,7 +20,7 @@ from robostral.errors import BundleRefused, ConfigError, ContractMismatch, Robos
 from robostral.oracle import count_violations
 from robostral.process import Child, ChildFailed
 from robostral.runtime import runlog
-from robostral.runtime.assemble import build_driver, build_loop
+from robostral.runtime.assemble import build_driver, build_loop, check_fit
 from robostral.runtime.config import DriverConfig, RunConfig
 from robostral.runtime.ctl import SOCKET, Control, ControlError
 from robostral.runtime.ladder import BRAKE_NS, Mode
@@ -56,6 +56,12 @@ def config(site: Path, server: str, driver: str = "sim", **options: object) -> R
 def serve(site: Path, bind: str = "tcp://127.0.0.1:0") -> Child:
     args = ["serve", str(site / "servo"), "--keys", str(site / "keys"), "--bind", bind]
     return Child("policy server", args, site / "server.log")
+
+
+@pytest.fixture(scope="module")
+def server(site: Path) -> Iterator[str]:
+    with serve(site) as child:
+        yield child.ready
 
 
 def wait(runtime: Runtime, done: Callable[[Status], bool], limit_s: float = 8.0) -> Status:
@@ -97,12 +103,16 @@ def test_a_run_survives_its_server_twice_and_leaves_a_whole_log(site: Path) -> N
                 reach(runtime, seed)
                 runtime.control.ask("goal", *far_goal())
                 wait(runtime, lambda s: s.goal_error_m < 0.6)
-                server.kill()
+                os.kill(server.pid, signal.SIGSTOP if seed else signal.SIGKILL)
                 wait(runtime, lambda s: s.mode == "HOLD")
-                assert "no answer" in wait(runtime, lambda s: not s.connected).server
+                assert "server" in wait(runtime, lambda s: not s.connected).server
                 with pytest.raises(ControlError, match="no goal without a policy server"):
                     runtime.control.ask("goal", *near_goal(0))
-                server = serve(site, endpoint)
+                if seed:
+                    os.kill(server.pid, signal.SIGCONT)
+                else:
+                    server.stop()
+                    server = serve(site, endpoint)
                 listening = time.monotonic()
                 wait(runtime, lambda s: s.connected)
                 assert time.monotonic() - listening < 1.0
@@ -111,8 +121,14 @@ def test_a_run_survives_its_server_twice_and_leaves_a_whole_log(site: Path) -> N
             runtime.control.ask("home")
             wait(runtime, lambda s: s.mode == "IDLE")
             reach(runtime, 5)
-            pids = children_of(runtime)
-            folder = runtime.folder
+            runtime.control.ask("goal", *far_goal())
+            wait(runtime, lambda s: s.goal_error_m < 0.6)
+            pids, folder = children_of(runtime), runtime.folder
+            os.kill(runtime.pids["transport"], signal.SIGKILL)
+            with pytest.raises(ChildFailed, match="the transport ended"):
+                wait(runtime, lambda _: False)
+            while runtime.status().mode != "HOLD":
+                assert runtime._children["loop"].alive
     finally:
         server.stop()
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
@@ -122,7 +138,7 @@ def test_a_run_survives_its_server_twice_and_leaves_a_whole_log(site: Path) -> N
     judge(log)
     np.testing.assert_array_equal(np.diff(log.ticks["tick"]), 1)
     stale = [event.text for event in log.events if "CHUNK_STALE" in event.text]
-    assert [text.split()[0] for text in stale] == ["COAST", "BRAKE", "HOLD"] * 2
+    assert [text.split()[0] for text in stale] == ["COAST", "BRAKE", "HOLD"] * 3
     check_braking(log)
     assert msgspec.json.decode((folder / "config.json").read_bytes())["contract"] == runtime.bundle.sealed.identity
 
@@ -136,12 +152,11 @@ def check_braking(log: runlog.RunLog) -> None:
         assert t_ns[begin - 1] < valid_until + BRAKE_NS + 500_000  # the age is taken a little after the tick began
 
 
-@pytest.mark.parametrize("role", ["loop", "transport"])
-def test_a_part_that_dies_is_named_and_the_rest_leaves(site: Path, role: str) -> None:
-    with serve(site) as server, Runtime(config(site, server.ready)) as runtime:
+def test_a_loop_that_dies_is_named_and_the_rest_leaves(site: Path, server: str) -> None:
+    with Runtime(config(site, server)) as runtime:
         pids = children_of(runtime)
-        os.kill(runtime.pids[role], signal.SIGKILL)  # type: ignore[index]
-        with pytest.raises(ChildFailed, match=f"the {role} ended"):
+        os.kill(runtime.pids["loop"], signal.SIGKILL)
+        with pytest.raises(ChildFailed, match="the loop ended"):
             wait(runtime, lambda _: False)
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
     assert runlog.read(runtime.folder / "log.mcap").whole
@@ -151,22 +166,21 @@ RUN = "import sys; from robostral.cli import main; main(['run', sys.argv[1]])"
 
 
 @pytest.fixture
-def running(site: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+def running(site: Path, server: str) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     """`robostral run` in a terminal of its own, armed and in motion."""
-    with serve(site) as server:
-        preset = site / "preset.yaml"
-        preset.write_bytes(msgspec.yaml.encode(config(site, server.ready)))
-        command = [sys.executable, "-c", RUN, str(preset)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            assert line.startswith("ready "), line
-            folder = Path(line.removeprefix("ready ").strip())
-            with Control(folder) as control:
-                control.ask("rearm")
-            assert ctl(folder, "goal", *map(str, far_goal())).startswith("RUN (GOAL)")
-            yield process, folder
-            process.kill()
+    preset = site / "preset.yaml"
+    preset.write_bytes(msgspec.yaml.encode(config(site, server)))
+    command = [sys.executable, "-c", RUN, str(preset)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("ready "), line
+        folder = Path(line.removeprefix("ready ").strip())
+        with Control(folder) as control:
+            control.ask("rearm")
+        assert ctl(folder, "goal", *map(str, far_goal())).startswith("RUN (GOAL)")
+        yield process, folder
+        process.kill()
 
 
 def ctl(folder: Path, *words: str) -> str:
@@ -251,6 +265,9 @@ def test_a_plant_that_does_not_fit_is_refused_before_arming(site: Path) -> None:
         (ConfigError, "takes no joint_position", {"command_modes": ("joint_torque",)}),
         (RobostralError, "2000 Hz", {"rate_hz": 2000.0}),
     ]
+    imported = replace(ARM, table=msgspec.structs.replace(ARM.table, simulation_only=True))
+    with pytest.raises(ConfigError, match="nobody vouches"):
+        check_fit(config(site, NOBODY), plant(is_twin=False).info, imported, Runtime(config(site, NOBODY)).bundle)
     for error, text, changes in cases:
         with pytest.raises(error, match=text):
             build(site, plant(**changes))

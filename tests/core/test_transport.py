@@ -220,12 +220,3 @@ def test_a_goal_without_orientation_keeps_the_present_one(rig: Rig) -> None:
         external = rig.mailbox.external.take()
         assert external is not None
         np.testing.assert_array_equal(external["value"], far_goal())
-
-
-def test_a_loop_that_does_not_answer_is_named(rig: Rig) -> None:
-    with rig.server() as endpoint:
-        transport = rig.connect(endpoint)
-        with Control(rig.folder, timeout_s=4.0) as control:
-            control._socket.send(b'{"op": "rearm"}')
-            rounds(transport, lambda: bool(control._socket.poll(0)))
-            assert b"the loop does not answer" in control._socket.recv()
