@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 from zmq.utils.monitor import recv_monitor_message
 
 from robostral.contract import Sealed
-from robostral.errors import ContractMismatch, ServingError
+from robostral.errors import ContractMismatch, RobostralError, ServingError
 from robostral.serving import wire
 from robostral.serving.wire import ClientKeys, Reply
 
-MAX_MESSAGE = 1 << 20
-"""Largest message that a client takes [bytes]."""
 MAX_ROWS = 64
 """Most rows that a `RemotePolicy` puts into one request."""
 _NOBLOCK = int(zmq.NOBLOCK)
@@ -28,8 +26,8 @@ class KeyRefused(ServingError):
 class PolicyClient:
     """One robot's connection to a policy server. Nothing blocks but `connect`.
 
-    Poll `socket` for input, then call `receive` until it returns None. Once `lost` is true the server has no session
-    for us: call `redial` (the same as `connect`) and poll the new `socket`.
+    Poll `socket`, then call `receive` until it returns None. Once `lost` is true the server has no session for us:
+    call `redial` and poll the new `socket`.
 
     Args:
         endpoint: `tcp://host:port` or `ipc://path`.
@@ -94,7 +92,7 @@ class PolicyClient:
         consumed: int = wire.NONE_CONSUMED,
         budget_us: int = 1_000_000,
     ) -> bool:
-        """Ask for a chunk; return False where the request cannot leave now (it is dropped, never queued).
+        """Ask for a chunk; return False where the request cannot leave now (it is dropped, not kept for later).
 
         Args:
             obs: Observations in contract order, shape (rows, obs_size) or (obs_size,).
@@ -105,10 +103,7 @@ class PolicyClient:
             budget_us: Time left until the chunk is useless [µs]; our measured transit is subtracted here.
         """
         rows = len(obs) if obs.ndim > 1 else 1
-        if rows == 1:
-            self._frame.obs[0] = obs  # half the cost of the slice below
-        else:
-            self._frame.obs[:rows] = obs
+        self._frame.obs[:rows] = obs
         left_us = max(0, budget_us - int(self.transit_us))
         frame = self._frame.seal(self._token, session, seq, t_obs_ns, left_us, consumed=consumed, rows=rows)
         if session != self._session:
@@ -143,7 +138,8 @@ class PolicyClient:
         # Nothing may wait in a queue for a peer that is away: it would be executed late.
         socket.immediate, socket.linger = 1, 0
         socket.sndhwm = socket.rcvhwm = wire.HIGH_WATER
-        socket.reconnect_ivl, socket.handshake_ivl, socket.maxmsgsize = 10, 1000, MAX_MESSAGE
+        socket.reconnect_ivl, socket.handshake_ivl = 10, 1000
+        socket.maxmsgsize = max(wire.MIN_MESSAGE, self._layout.reply_size(self._max_rows))
         socket.heartbeat_ivl, socket.heartbeat_timeout = wire.HEARTBEAT_MS, wire.SILENCE_MS
         return socket
 
@@ -192,7 +188,11 @@ class RemotePolicy:
     ) -> None:
         self.sealed, self._timeout_s, self._seq = sealed, timeout_s, 0
         self._client = PolicyClient(endpoint, keys, sealed, robot or f"remote-{os.getpid()}", max_rows=MAX_ROWS)
-        self._max_rows = min(MAX_ROWS, self._client.connect(timeout_s).max_batch)
+        try:
+            self._max_rows = min(MAX_ROWS, self._client.connect(timeout_s).max_batch)
+        except RobostralError:
+            self.close()
+            raise
 
     def infer(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map observations, shape (rows, obs_size), to chunks, shape (rows, horizon, n), in as many requests as needed.

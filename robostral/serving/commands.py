@@ -36,8 +36,8 @@ def serve(
     from robostral.serving.keys import KeyStore
     from robostral.serving.server import PolicyServer
 
-    if not bundles:
-        raise ConfigError("name at least one bundle to serve")
+    if not bundles or len(set(bundles)) < len(bundles):
+        raise ConfigError("name at least one bundle to serve, and none of them twice")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     hosted = [Hosted.from_bundle(load(bundle, plant=plant, trusted_keys=trust)) for bundle in bundles]
     server = PolicyServer(hosted, bind, KeyStore(keys))

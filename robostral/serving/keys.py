@@ -86,9 +86,11 @@ class KeyStore:
         """Read the allow-list; no file means that nobody is allowed.
 
         Raises:
-            ServingError: The file cannot be read as an allow-list.
+            ServingError: The file cannot be read as an allow-list, or others may write it.
         """
         try:
+            if os.name == "posix" and self.allowed_path.stat().st_mode & 0o022:
+                raise ServingError(f"others may write '{self.allowed_path}'; run `chmod 600 {self.allowed_path}`")
             return msgspec.json.decode(self.allowed_path.read_bytes(), type=tuple[Grant, ...])
         except FileNotFoundError:
             return ()

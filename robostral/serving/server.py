@@ -17,6 +17,7 @@ from robostral.serving.sessions import Session, Sessions
 from robostral.serving.wire import (
     HEARTBEAT_MS,
     HIGH_WATER,
+    MIN_MESSAGE,
     SILENCE_MS,
     Accepted,
     Drop,
@@ -36,7 +37,6 @@ ROSTER_NS = 250_000_000
 """How often the allow-list's file is looked at [ns]."""
 MAX_DRAIN = 1024
 """Most messages taken in before the policies run, so that a flood delays nobody for long."""
-MIN_MESSAGE = 1 << 16
 
 # Plain integers: `zmq.SNDMORE | zmq.NOBLOCK` goes through Python's enum at every call.
 _NOBLOCK, _NOBLOCK_MORE, _POLLIN = int(zmq.NOBLOCK), int(zmq.SNDMORE | zmq.NOBLOCK), int(zmq.POLLIN)
@@ -57,13 +57,14 @@ class PolicyServer:
         counts: Answers by status, dropped messages and refused connections by reason.
 
     Raises:
-        ServingError: The address is in use or malformed, or a key is missing.
+        ServingError: The address is in use or malformed, a key is missing, or the allow-list cannot be read.
     """
 
     def __init__(self, hosted: Sequence[Hosted], bind: str, keys: KeyStore) -> None:
         self.hosted = tuple(hosted)
         self.counts: Counter[str] = Counter()
         self.public_key, secret = keys.server()
+        keys.grants()  # a list that cannot be read is told now; later it silently allows nobody
         self.roster = Roster(keys)
         self.sessions = Sessions(self.hosted, self.roster)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -245,7 +246,8 @@ class PolicyServer:
         try:
             chunks = hosted.infer(rows)
         except Exception:  # whatever a policy throws, the other bundles and robots are served on
-            log.exception("policy %s failed", hosted.name)
+            if not self.counts["fault"]:
+                log.exception("policy %s failed; further failures are counted only", hosted.name)
             for session, request in batch:
                 self._reply(session, request, Status.FAULT, start_ns)
             return

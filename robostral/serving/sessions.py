@@ -28,18 +28,18 @@ class Session:
         received_ns: When the last message arrived, on our clock.
     """
 
-    __slots__ = ("hosted", "last", "may_act", "received_ns", "robot", "route", "token", "user")
+    __slots__ = ("hosted", "last", "received_ns", "robot", "role", "route", "token", "user")
 
     def __init__(self, route: bytes, user: str, hello: Hello, hosted: "Hosted") -> None:
         self.route, self.user, self.robot, self.hosted = route, user, hello.robot, hosted
-        self.may_act = hello.role != "observe"
+        self.role = hello.role
         self.token = secrets.randbits(32)
         self.last = (-1, -1)
         self.received_ns = time.monotonic_ns()
 
     def offer(self, request: Request) -> Drop | None:
         """Make `request` the one that waits; return why it, or the one that it replaces, is dropped."""
-        if not self.may_act:
+        if self.role == "observe":
             return Drop.ROLE
         number = (request.session, request.seq)
         if number <= self.last:
@@ -96,8 +96,13 @@ class Sessions:
             session.hosted.pending.pop(session, None)
 
     def end_revoked(self) -> None:
-        """End the sessions whose key is no longer allowed. libzmq itself would keep serving them."""
-        self.end(lambda session: self._roster.grant(session.user) is None)
+        """End the sessions that the allow-list no longer covers. libzmq itself would keep serving them."""
+
+        def is_revoked(session: Session) -> bool:
+            grant = self._roster.grant(session.user)
+            return grant is None or not grant.covers(session.role, session.robot)
+
+        self.end(is_revoked)
 
     def _judge(self, hello: Hello, allowed: bool) -> "Hosted | Refused":
         if hello.wire != VERSION:

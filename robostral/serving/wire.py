@@ -78,6 +78,8 @@ _REPLY = struct.Struct("<4sIBBHIQQQ8sHHII")
 _CRC = struct.Struct("<I")
 _F32 = np.dtype("<f4")
 
+MIN_MESSAGE = 1 << 16
+"""Both sides take messages of this size [bytes], and larger ones only where a frame of the contract is larger."""
 HIGH_WATER = 8
 """Most messages that a socket holds. One or two would do, since age and order decide what is used, but then libzmq
 signals between its threads at every message, which costs a fifth of the round trip."""

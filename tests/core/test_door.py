@@ -1,6 +1,7 @@
 """Who gets in: only a key on the list, for what the list says, for as long as it says so; or nothing starts."""
 
 import os
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,17 +33,17 @@ def test_unknown_key_is_refused_and_told_so(tmp_path: Path) -> None:
         assert len(server.sessions) == 0
 
 
-def _null(socket: zmq.Socket[bytes], keys: ClientKeys) -> None:
+def _null(dealer: zmq.Socket[bytes], keys: ClientKeys) -> None:
     pass
 
 
-def _plain(socket: zmq.Socket[bytes], keys: ClientKeys) -> None:
-    socket.plain_username, socket.plain_password = b"admin", b"admin"
+def _plain(dealer: zmq.Socket[bytes], keys: ClientKeys) -> None:
+    dealer.plain_username, dealer.plain_password = b"admin", b"admin"
 
 
-def _wrong_server(socket: zmq.Socket[bytes], keys: ClientKeys) -> None:
-    socket.curve_serverkey = zmq.curve_keypair()[0]
-    socket.curve_publickey, socket.curve_secretkey = keys.public, keys.secret
+def _wrong_server(dealer: zmq.Socket[bytes], keys: ClientKeys) -> None:
+    dealer.curve_serverkey = zmq.curve_keypair()[0]
+    dealer.curve_publickey, dealer.curve_secretkey = keys.public, keys.secret
 
 
 @pytest.mark.parametrize("arm", [_null, _plain, _wrong_server])
@@ -52,19 +53,19 @@ def test_other_mechanisms_never_finish_their_handshake(
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     with served(tmp_path) as (server, keys):
         for _ in range(TRIALS):
-            socket = context.socket(zmq.DEALER)
-            arm(socket, keys)
-            monitor = socket.get_monitor_socket()
-            socket.connect(server.endpoint)
-            socket.send(b'{"type":"hello"}')
+            dealer = context.socket(zmq.DEALER)
+            arm(dealer, keys)
+            monitor = dealer.get_monitor_socket()
+            dealer.connect(server.endpoint)
+            dealer.send(b'{"type":"hello"}')
             seen: set[int] = set()
             while zmq.EVENT_DISCONNECTED not in seen and zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL not in seen:
                 assert monitor.poll(5000)
                 seen.add(recv_monitor_message(monitor)["event"])
             assert zmq.EVENT_HANDSHAKE_SUCCEEDED not in seen
-            socket.disable_monitor()
+            dealer.disable_monitor()
             monitor.close()
-            socket.close(linger=0)
+            dealer.close(linger=0)
         assert len(server.sessions) == 0
         assert set(server.counts) <= {"key"}
     context.destroy(linger=0)
@@ -82,7 +83,7 @@ def test_role_and_robot_come_from_the_list(tmp_path: Path) -> None:
                 pass
 
 
-@pytest.mark.parametrize("how", ["revoke", "corrupt", "delete"])
+@pytest.mark.parametrize("how", ["revoke", "corrupt", "delete", "demote", "other robot"])
 def test_revocation_ends_a_live_session_within_a_second(tmp_path: Path, how: str) -> None:
     store = KeyStore(tmp_path / "keys")
     with served(tmp_path) as (server, keys), dialled(server, keys) as client:
@@ -91,10 +92,12 @@ def test_revocation_ends_a_live_session_within_a_second(tmp_path: Path, how: str
             store.revoke("client")
         elif how == "corrupt":
             store.allowed_path.write_bytes(b"[")
-        else:
+        elif how == "delete":
             store.allowed_path.unlink()
+        else:
+            store.allow("client", keys.public, *(("observe",) if how == "demote" else ("act", ("other",))))
         start, seq = time.monotonic(), 1
-        while not server.counts["revoked"]:
+        while not server.counts["revoked"] and not client.lost:
             seq += 1
             client.socket.poll(1000, zmq.POLLOUT)
             client.send(observe(), 1, seq, 0)
@@ -103,9 +106,22 @@ def test_revocation_ends_a_live_session_within_a_second(tmp_path: Path, how: str
             assert time.monotonic() - start < 1.0
         answered = server.counts["ok"]
         client.socket.send(craft(client, 1, seq + 1))
-        with pytest.raises(KeyRefused):
+        with pytest.raises(ServingError, match=r"does not allow our key|may not act for robot"):
             client.redial(5.0)
         assert server.counts["ok"] == answered
+
+
+def test_half_open_connections_and_junk_leave_a_robot_alone(tmp_path: Path) -> None:
+    with served(tmp_path) as (server, keys), dialled(server, keys) as client:
+        address = server.endpoint.removeprefix("tcp://").split(":")
+        junk = [socket.create_connection((address[0], int(address[1]))) for _ in range(100)]
+        for i, connection in enumerate(junk):
+            connection.sendall(os.urandom(i))
+        for seq in range(1, 101):
+            assert ask(client, observe(), 1, seq).status == Status.OK
+        for connection in junk:
+            connection.close()
+        assert server.counts["ok"] == 100
 
 
 def test_list_that_changes_for_others_leaves_a_session_alone(tmp_path: Path) -> None:

@@ -62,6 +62,13 @@ def test_keys_that_are_none_are_refused(store: KeyStore, key: bytes) -> None:
         store.client()
 
 
+def test_list_that_others_may_write_is_no_list(store: KeyStore) -> None:
+    store.allowed_path.chmod(0o660)
+    with pytest.raises(ServingError, match="others may write"):
+        store.grants()
+    assert Roster(store).grant(store.client().public.decode()) is None
+
+
 def test_missing_keys_say_how_to_make_them(tmp_path: Path) -> None:
     with pytest.raises(ServingError, match="robostral keys new"):
         KeyStore(tmp_path).server()
