@@ -165,8 +165,6 @@ def _length(joint: UrdfJoint, joints: tuple[UrdfJoint, ...]) -> int:
 
 
 def _check_chain(label: str, chain: list[UrdfJoint]) -> None:
-    if not any(joint.kind in MOVING for joint in chain):
-        raise ConfigError(f"{label}: no moving joint on one way from the root; more than one arm in a file is not read")
     for joint in chain:
         if joint.kind not in (*MOVING, "fixed"):
             raise ConfigError(f"{label}: joint '{joint.name}' is {joint.kind}; the chain may hold {', '.join(MOVING)}")
@@ -174,6 +172,8 @@ def _check_chain(label: str, chain: list[UrdfJoint]) -> None:
             raise ConfigError(
                 f"{label}: joint '{joint.name}' mimics '{joint.mimics}'; coupled joints are read beside the chain only"
             )
+    if not any(joint.kind in MOVING for joint in chain):
+        raise ConfigError(f"{label}: no moving joint on one way from the root; more than one arm in a file is not read")
 
 
 def read_urdf(path: Path) -> Table:

@@ -27,7 +27,8 @@ _S, _C, _B, _U, _u, _D, _A = 0, 6, 12, 18, 24, 25, 26
 
 @inlined
 def _store(row: FloatArray, at: int, linear: Vec, angular: Vec) -> None:
-    row[at], row[at + 1], row[at + 2], row[at + 3], row[at + 4], row[at + 5] = linear + angular
+    row[at], row[at + 1], row[at + 2] = linear
+    row[at + 3], row[at + 4], row[at + 5] = angular
 
 
 @inlined

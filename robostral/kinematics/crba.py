@@ -5,8 +5,6 @@ Note:
     origin of `base`: there composite inertias are plain sums. Real-time: no allocation.
 """
 
-import math
-
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -14,8 +12,8 @@ from robostral.arm.chain import EXTRA_ROWS, KIND, Chain, FloatArray
 from robostral.arm.limits import Limits
 from robostral.jit import inlined, kernel
 from robostral.kinematics.body import WORK_COLUMNS, inertia_in_base, link_inertia, momentum, workspace
-from robostral.kinematics.codes import BAD_SHAPE, NOT_FINITE, OK
-from robostral.kinematics.fk import step_kernel
+from robostral.kinematics.codes import BAD_SHAPE, OK
+from robostral.kinematics.fk import finite_kernel, step_kernel
 from robostral.kinematics.validate import as_states
 from robostral.kinematics.vector import IDENTITY, ORIGIN, Rot, Vec, add, cross
 
@@ -31,7 +29,7 @@ def joint_twist(model: FloatArray, i: int, R: Rot, p: Vec) -> tuple[Vec, Vec]:
 
 
 @inlined
-def _outwards(model: FloatArray, q: FloatArray, work: FloatArray) -> None:
+def _outwards(model: FloatArray, q: FloatArray, work: FloatArray) -> int:
     R, p = IDENTITY, ORIGIN
     for i in range(q.shape[0]):
         R, p = step_kernel(model, i, q[i], R, p)
@@ -41,6 +39,7 @@ def _outwards(model: FloatArray, q: FloatArray, work: FloatArray) -> None:
         m, h, S = inertia_in_base(link_inertia(model, i), R, p)
         row[6], row[7], row[8], row[9] = m, h[0], h[1], h[2]
         row[10], row[11], row[12], row[13], row[14], row[15] = S
+    return finite_kernel(R, p)
 
 
 @kernel
@@ -61,7 +60,7 @@ def crba_kernel(model: FloatArray, q: FloatArray, work: FloatArray, M: FloatArra
         return BAD_SHAPE
     if work.shape[0] != n + 1 or work.shape[1] != WORK_COLUMNS:
         return BAD_SHAPE
-    _outwards(model, q, work)
+    code = _outwards(model, q, work)
     m, h, S = 0.0, ORIGIN, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     for i in range(n - 1, -1, -1):
         r = work[i]
@@ -72,10 +71,7 @@ def crba_kernel(model: FloatArray, q: FloatArray, work: FloatArray, M: FloatArra
             s = work[j]
             M[i, j] = f[0] * s[0] + f[1] * s[1] + f[2] * s[2] + k[0] * s[3] + k[1] * s[4] + k[2] * s[5]
             M[j, i] = M[i, j]
-    probe = 0.0
-    for i in range(n):
-        probe += q[i]  # the inertia about joint 0 knows nothing of its position
-    return OK if math.isfinite(probe) else NOT_FINITE
+    return code
 
 
 @kernel

@@ -35,7 +35,7 @@ def ik(
     q_near: ArrayLike,
     *,
     posture: ArrayLike | None = None,
-    restarts: int = 100,
+    restarts: int = 200,
     seed: int = 0,
 ) -> FloatArray:
     """Compute joint positions inside the limits that put the tcp at a pose.
@@ -94,7 +94,7 @@ def _residual(chain: Chain, T: FloatArray, q: FloatArray) -> tuple[float, float]
 
 
 def ik_batch(
-    chain: Chain, limits: Limits, T_base_tcp: ArrayLike, q_near: ArrayLike, *, restarts: int = 100, seed: int = 0
+    chain: Chain, limits: Limits, T_base_tcp: ArrayLike, q_near: ArrayLike, *, restarts: int = 200, seed: int = 0
 ) -> tuple[FloatArray, NDArray[np.bool_]]:
     """Solve many poses by damped least squares.
 

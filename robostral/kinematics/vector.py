@@ -3,6 +3,8 @@
 A vector is a tuple of 3, a rotation a tuple of 9, row by row. Everything here is inlined into its callers.
 """
 
+import math
+
 import numpy as np
 
 from robostral.jit import inlined
@@ -16,11 +18,12 @@ IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 # pi/2 in three parts, the first two with 33 bits, so that k * part is exact for |k| < 2**20.
 _HALF_PI_1, _HALF_PI_2, _HALF_PI_3 = 1.5707963267341256, 6.077100506303966e-11, 2.0222662487959506e-21
 _TWO_OVER_PI = 0.6366197723675814
+_MOST_QUARTERS = 2.0**20
 
 
 @inlined
 def sincos_kernel(angle: float) -> tuple[float, float]:
-    """Compute sine and cosine of an angle [rad] below 1e6, to 1 unit in the last place; NaN of what is not finite.
+    """Compute sine and cosine of an angle [rad] to 1 unit in the last place; NaN beyond 1.6e6 rad.
 
     Note:
         Taylor series to order 16 on [-pi/4, pi/4] after Cody and Waite's reduction, in a third of the time of two calls
@@ -28,6 +31,7 @@ def sincos_kernel(angle: float) -> tuple[float, float]:
     """
     k = np.rint(angle * _TWO_OVER_PI)
     r = ((angle - k * _HALF_PI_1) - k * _HALF_PI_2) - k * _HALF_PI_3
+    r = r if abs(k) < _MOST_QUARTERS else math.nan
     z = r * r
     s = z * (-1 / 5040 + z * (1 / 362880 + z * (-1 / 39916800 + z * (1 / 6227020800 - z * (1 / 1307674368000)))))
     s = r + r * z * (-1 / 6 + z * (1 / 120 + s))
