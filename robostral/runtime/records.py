@@ -132,4 +132,4 @@ def empty(dtype: np.dtype[np.void]) -> Record:
 
 def words(record: Record) -> NDArray[np.int64]:
     """View a record, or an array of them, as its 8-byte words, shape (words,) or (rows, words)."""
-    return np.atleast_1d(record).view(np.int64).reshape(*record.shape, -1)
+    return record.reshape(1).view(np.int64) if record.ndim == 0 else record.view(np.int64).reshape(len(record), -1)
