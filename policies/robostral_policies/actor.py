@@ -9,58 +9,77 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from robostral.contract import Contract
-from robostral_policies.config import ActorConfig, TrainingError
+from robostral_policies.config import ActorConfig, NearConfig, TrainingError
+
+
+class Near(nn.Module):
+    """Features of an error group that fade out away from zero: `x / reach` and `tanh(x / fine)`, times a bell of |x|.
+
+    Near a goal the error says all that matters, down to a hair's breadth. Far from it an orientation error is worse
+    than nothing: at half a turn its sign jumps, and a network that listens turns the wrong way round.
+
+    Args:
+        start, stop: The group's columns in the observation.
+        config: Its two scales.
+    """
+
+    def __init__(self, start: int, stop: int, config: NearConfig) -> None:
+        super().__init__()
+        self.start, self.stop, self.config = start, stop, config
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """Map observations, shape (rows, obs_size), to features, shape (rows, 2 * size)."""
+        x = obs[:, self.start : self.stop]
+        bell = torch.exp((x * x).sum(1, keepdim=True) * -(self.config.reach**-2))
+        return torch.cat([x * (1.0 / self.config.reach) * bell, torch.tanh(x * (1.0 / self.config.fine)) * bell], 1)
 
 
 class Actor(nn.Module):
-    """A multilayer perceptron between a normaliser and `middle + half * tanh`.
-
-    Groups named in `config.fine` enter twice: normalised, and as `tanh(x / scale)`, which stays steep where x is small.
-    An error that spans a metre far from a goal is then still seen in millimetres near it.
+    """A multilayer perceptron between a normaliser and `middle + half_range * tanh`.
 
     Args:
         contract: Sizes the input, the bounds and the chunk.
-        config: Width of the hidden layers, and the fine groups.
+        config: Width of the hidden layers, and the groups that are heard near zero only.
         seed: Draws the first weights; torch's own generator is left as it was.
 
     Raises:
-        TrainingError: `config.fine` names a group that the contract does not have, or a scale that is not positive.
+        TrainingError: `config.near` names a group that the contract does not have.
     """
 
+    wide: Tensor
     mean: Tensor
     scale: Tensor
-    fine: Tensor
-    fine_scale: Tensor
     middle: Tensor
     half_range: Tensor
 
     def __init__(self, contract: Contract, config: ActorConfig, seed: int = 0) -> None:
         super().__init__()
         low, high = np.asarray(contract.action.low), np.asarray(contract.action.high)
-        self.chunk_shape = contract.chunk_shape
-        columns = _fine_columns(contract, config)
-        self.register_buffer("fine", torch.tensor(list(columns), dtype=torch.int64), persistent=False)
-        self._buffer("mean", np.zeros(contract.obs_size))
-        self._buffer("scale", np.ones(contract.obs_size))
-        self._buffer("fine_scale", 1.0 / np.array(list(columns.values())))
+        self.obs_size, self.chunk_shape = contract.obs_size, contract.chunk_shape
+        wide, near = _columns(contract, config)
+        self.near = nn.ModuleList(near)
+        self.register_buffer("wide", torch.tensor(wide), persistent=False)
+        self._buffer("mean", np.zeros(len(wide)))
+        self._buffer("scale", np.ones(len(wide)))
         self._buffer("middle", np.tile((low + high) / 2, contract.action.horizon))
         self._buffer("half_range", np.tile((high - low) / 2, contract.action.horizon))
+        features = len(wide) + 2 * (self.obs_size - len(wide))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.net = _perceptron([contract.obs_size + len(columns), *config.hidden, len(self.half_range)])
+            self.net = _perceptron([features, *config.hidden, len(self.middle)])
 
     def forward(self, obs: Tensor) -> Tensor:
         """Map raw observations, shape (rows, obs_size), to raw chunks, shape (rows, horizon, n)."""
-        features = (obs - self.mean) * self.scale
-        if len(self.fine):
-            features = torch.cat([features, torch.tanh(obs[:, self.fine] * self.fine_scale)], 1)
-        flat = self.middle + self.half_range * torch.tanh(self.net(features))
+        normalised = (obs[:, self.wide] - self.mean) * self.scale
+        features = torch.cat([normalised, *(near(obs) for near in self.near)], 1)
+        flat = torch.tanh(self.net(features)) * self.half_range + self.middle
         return flat.reshape(-1, *self.chunk_shape)
 
     def normalise_by(self, obs: NDArray[np.float32]) -> None:
         """Set the normaliser to mean and spread of `obs`, shape (rows, obs_size); a constant column passes unscaled."""
-        spread = obs.std(0, dtype=np.float64)
-        self.mean.copy_(torch.from_numpy(obs.mean(0, dtype=np.float64)))
+        wide = obs[:, self.wide.numpy()].astype(np.float64)
+        spread = wide.std(0)
+        self.mean.copy_(torch.from_numpy(wide.mean(0)))
         self.scale.copy_(torch.from_numpy(1.0 / np.where(spread > 1e-6, spread, 1.0)))
 
     def parameter_count(self) -> int:
@@ -71,19 +90,22 @@ class Actor(nn.Module):
         self.register_buffer(name, torch.from_numpy(values.astype(np.float32)))
 
 
-def _fine_columns(contract: Contract, config: ActorConfig) -> dict[int, float]:
-    """Find the columns of the fine groups in the observation, each with its scale."""
-    found: dict[int, float] = {}
+def _columns(contract: Contract, config: ActorConfig) -> tuple[list[int], list[Near]]:
+    """Share out the observation: columns that are normalised, and groups that are heard near zero only."""
+    names = [field.name for field in contract.obs]
+    if unknown := sorted(set(config.near) - set(names)):
+        raise TrainingError(f"actor.near: '{unknown[0]}' is no group of the contract ({', '.join(names)})")
+    wide: list[int] = []
+    near: list[Near] = []
     start = 0
     for field in contract.obs:
-        if field.name in config.fine:
-            found |= dict.fromkeys(range(start, start + field.size), config.fine[field.name])
-        start += field.size
-    unknown = set(config.fine) - {field.name for field in contract.obs}
-    if unknown or any(scale <= 0.0 for scale in found.values()):
-        names = ", ".join(field.name for field in contract.obs)
-        raise TrainingError(f"actor.fine {config.fine}: needs a positive scale for groups of the contract ({names})")
-    return found
+        stop = start + field.size
+        if field.name in config.near:
+            near.append(Near(start, stop, config.near[field.name]))
+        else:
+            wide += range(start, stop)
+        start = stop
+    return wide, near
 
 
 def _perceptron(widths: Sequence[int]) -> nn.Sequential:

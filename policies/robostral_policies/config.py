@@ -10,6 +10,7 @@ from robostral import config
 from robostral.errors import ConfigError, RobostralError
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+Size = Annotated[float, msgspec.Meta(gt=0.0)]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 
 MAX_SEED = 1 << 20
@@ -20,16 +21,28 @@ class TrainingError(RobostralError):
     """A training cannot go on as it stands."""
 
 
+class NearConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Scales of an observation group that is heard near zero only, in the group's own unit.
+
+    Attributes:
+        reach: Norm of the group at which its features have faded to 1 / e.
+        fine: Size of an entry at which its fine feature saturates.
+    """
+
+    reach: Size
+    fine: Size
+
+
 class ActorConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Shape of the network.
 
     Attributes:
         hidden: Width of each hidden layer.
-        fine: Observation groups that the network sees at a second, finer scale: name -> scale in the group's own unit.
+        near: Observation groups that are heard near zero only, by name.
     """
 
     hidden: tuple[Positive, ...] = (128, 128, 128)
-    fine: dict[str, float] = {}
+    near: dict[str, NearConfig] = {}
 
 
 class DaggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,7 +60,7 @@ class DaggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     episodes: Positive = 120
     beta: Share = 0.5
     noisy: Share = 0.7
-    noise: float = 0.5
+    noise: Annotated[float, msgspec.Meta(ge=0.0)] = 0.5
 
 
 class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,8 +78,8 @@ class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps: Positive = 1000
     last_steps: Positive = 3000
     batch: Positive = 2048
-    learning_rate: float = 3e-3
-    floor: float = 0.05
+    learning_rate: Size = 3e-3
+    floor: Size = 0.05
 
 
 class EvaluateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

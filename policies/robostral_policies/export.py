@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from robostral.bundle.policy import open_session
 from robostral.extras import require
-from robostral_policies.actor import Actor
+from robostral_policies.actor import Actor, Near
 
 OPSET = 20
 IR_VERSION = 9
@@ -26,10 +26,9 @@ def to_onnx(actor: Actor) -> bytes:
         MissingExtra: onnx is not installed.
     """
     graph = _Graph()
-    features = graph.add("Mul", graph.add("Sub", "obs", actor.mean), actor.scale)
-    if len(actor.fine):
-        fine = graph.add("Mul", graph.add("Gather", "obs", actor.fine, axis=1), actor.fine_scale)
-        features = graph.add("Concat", features, graph.add("Tanh", fine), axis=1)
+    wide = graph.add("Gather", "obs", actor.wide, axis=1)
+    features = graph.add("Mul", graph.add("Sub", wide, actor.mean), actor.scale)
+    features = graph.add("Concat", features, *(part for near in actor.near for part in _near(graph, near)), axis=1)
     for layer in actor.net:
         if isinstance(layer, nn.Linear):
             features = graph.add("Gemm", features, layer.weight, layer.bias, transB=1)
@@ -37,7 +36,17 @@ def to_onnx(actor: Actor) -> bytes:
             features = graph.add("Mul", features, graph.add("Sigmoid", features))
     flat = graph.add("Add", graph.add("Mul", graph.add("Tanh", features), actor.half_range), actor.middle)
     shape = torch.tensor([-1, *actor.chunk_shape])
-    return graph.model(graph.add("Reshape", flat, shape), len(actor.mean), actor.chunk_shape)
+    return graph.model(graph.add("Reshape", flat, shape), actor.obs_size, actor.chunk_shape)
+
+
+def _near(graph: "_Graph", near: nn.Module) -> tuple[str, str]:
+    assert isinstance(near, Near)
+    x = graph.add("Gather", "obs", torch.arange(near.start, near.stop), axis=1)
+    square = graph.add("ReduceSum", graph.add("Mul", x, x), torch.tensor([1]), keepdims=1)
+    bell = graph.add("Exp", graph.add("Mul", square, torch.tensor(-(near.config.reach**-2))))
+    coarse = graph.add("Mul", x, torch.tensor(1.0 / near.config.reach))
+    fine = graph.add("Tanh", graph.add("Mul", x, torch.tensor(1.0 / near.config.fine)))
+    return graph.add("Mul", coarse, bell), graph.add("Mul", fine, bell)
 
 
 class _Graph:

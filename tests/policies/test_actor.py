@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from robostral_policies.actor import Actor
-from robostral_policies.config import ActorConfig, FitConfig
+from robostral_policies.config import ActorConfig, FitConfig, NearConfig
 from robostral_policies.dagger import Samples, fit
 from robostral_policies.export import OPSET, parity, probe, to_onnx
 from toy_cell import BOUND, ToyCell
@@ -16,13 +16,13 @@ from robostral.bundle.model import read_model
 from robostral.bundle.policy import open_session
 
 CONTRACT = ToyCell().sealed.contract
-CONFIG = ActorConfig(hidden=(16, 16), fine={"error": 0.05})
+CONFIG = ActorConfig(hidden=(16, 16), near={"error": NearConfig(reach=0.5, fine=0.05)})
 
 
 @pytest.fixture(scope="module")
 def actor() -> Actor:
     made = Actor(CONTRACT, CONFIG, seed=3)
-    made.normalise_by(np.random.default_rng(0).normal(3.0, 7.0, (100, 4)).astype(np.float32))
+    made.normalise_by(np.random.default_rng(0).normal(3.0, 7.0, (100, 6)).astype(np.float32))
     return made
 
 
@@ -32,7 +32,7 @@ def model(actor: Actor) -> bytes:
 
 
 def test_the_export_is_the_network(actor: Actor, model: bytes) -> None:
-    seen = np.random.default_rng(1).normal(3.0, 7.0, (200, 4)).astype(np.float32)
+    seen = np.random.default_rng(1).normal(3.0, 7.0, (200, 6)).astype(np.float32)
     obs = probe(seen, 10_000, seed=0)
     assert len(obs) == 10_000
     assert parity(actor, model, obs) <= 1e-6
@@ -52,7 +52,7 @@ def test_the_same_seed_gives_the_same_bytes_and_leaves_torch_alone(model: bytes)
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=4, max_size=4))
+@given(st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=6, max_size=6))
 def test_no_observation_leads_out_of_bounds(model: bytes, obs: list[float]) -> None:
     chunk = open_session(model).run(["chunk"], {"obs": np.array([obs], np.float32)})[0]
     assert chunk.shape == (1, 3, 2)
@@ -61,20 +61,30 @@ def test_no_observation_leads_out_of_bounds(model: bytes, obs: list[float]) -> N
 
 def test_a_constant_column_is_not_scaled(actor: Actor) -> None:
     other = Actor(CONTRACT, CONFIG)
-    other.normalise_by(np.tile(np.array([1, 2, 3, 4], np.float32), (5, 1)))
+    other.normalise_by(np.tile(np.array([1, 2, 3, 4, 5, 6], np.float32), (5, 1)))
     assert other.scale.tolist() == [1.0] * 4
 
 
 def test_a_fit_weighs_small_labels_like_large_ones() -> None:
     """Labels that differ by a factor of 100 end with relative errors of the same order."""
-    rng = np.random.default_rng(0)
-    obs = rng.uniform(-1, 1, (2000, 4)).astype(np.float32)
-    obs[::2, 2:] *= 0.01
-    labels = np.repeat(np.clip(0.5 * obs[:, None, 2:], -BOUND, BOUND), 3, axis=1)
+    q, error = np.random.default_rng(0).uniform(-1, 1, (2, 2000, 2))
+    error[::2] *= 0.01
+    obs = np.concatenate([q, q + error, error], 1).astype(np.float32)
+    labels = np.repeat(np.clip(0.5 * obs[:, None, 4:], -BOUND, BOUND), 3, axis=1)
     learner = Actor(CONTRACT, CONFIG)
     learner.normalise_by(obs)
-    losses = fit(learner, Samples(obs, labels), FitConfig(floor=0.02), 600, 0, lambda _: None)
+    losses = fit(learner, Samples(obs, labels), FitConfig(floor=0.02, batch=256), 600, 0, lambda _: None)
     assert losses[-1] < 0.05 * losses[0]
     with torch.inference_mode():
         error = (learner(torch.from_numpy(obs)).numpy() - labels)[::2]
     assert np.abs(error).mean() < 0.1 * np.abs(labels[::2]).mean()
+
+
+def test_an_error_that_turns_round_far_away_changes_nothing() -> None:
+    """At half a turn an orientation error changes its sign while the robot has not moved."""
+    made = Actor(CONTRACT, ActorConfig(hidden=(16,), near={"error": NearConfig(reach=0.5, fine=0.05)}))
+    obs = np.random.default_rng(0).normal(size=(100, 6)).astype(np.float32)
+    obs[:, 4:] *= 3.0 / np.linalg.norm(obs[:, 4:], axis=1, keepdims=True)
+    turned = obs * np.array([1, 1, 1, 1, -1, -1], np.float32)
+    with torch.inference_mode():
+        assert torch.equal(made(torch.from_numpy(obs)), made(torch.from_numpy(turned)))

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from rich.console import Console
 from rich.progress import Progress
 from robostral_policies.checkpoint import STATE, Checkpoint
-from robostral_policies.config import TrainConfig, TrainingError
+from robostral_policies.config import NearConfig, TrainConfig, TrainingError
 from robostral_policies.rollout import Rollouts
 from robostral_policies.train import train, working_folder
 from robostral_policies.training import Training
@@ -114,8 +114,8 @@ def test_what_cannot_end_well_is_refused_before_any_work(toy: TrainConfig, tmp_p
         train(toy, tmp_path / "a", command="", resume=True, console=QUIET)
     with pytest.raises(TrainingError, match="cannot be trained on"):
         train(replace(toy, env="CartPole-v1"), tmp_path / "a", command="", console=QUIET)
-    unknown = replace(toy, actor=replace(toy.actor, fine={"eror": 0.1}))
-    with pytest.raises(TrainingError, match="groups of the contract"):
+    unknown = replace(toy, actor=replace(toy.actor, near={"eror": NearConfig(reach=1.0, fine=0.1)}))
+    with pytest.raises(TrainingError, match=r"no group of the contract \(q, goal, error\)"):
         train(unknown, tmp_path / "a", command="", console=QUIET)
 
 

@@ -19,8 +19,10 @@ def test_every_preset_loads(name: str) -> None:
 
 @given(st.integers(1, 99), st.lists(st.integers(1, 999), min_size=1, max_size=4), st.floats(0.1, 9.0))
 def test_settings_change_figures(rounds: int, hidden: list[int], fine: float) -> None:
-    made = override(PRESET, [f"dagger.rounds={rounds}", f"actor.hidden={hidden}", f"actor.fine.goal={fine!r}"])
-    assert (made.dagger.rounds, made.actor.hidden, made.actor.fine) == (rounds, tuple(hidden), {"goal": fine})
+    made = override(
+        PRESET, [f"dagger.rounds={rounds}", f"actor.hidden={hidden}", f"actor.near.goal={{reach: 9, fine: {fine!r}}}"]
+    )
+    assert (made.dagger.rounds, made.actor.hidden, made.actor.near["goal"].fine) == (rounds, tuple(hidden), fine)
     assert made.digest != PRESET.digest
 
 

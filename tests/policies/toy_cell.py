@@ -17,7 +17,11 @@ class ToyCell(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         contract = Contract(
             task="toy",
             devices=(Device("arm", ("a", "b"), (1, 1)),),
-            obs=(ObsField("q", (2,), "rad", "base", "driver"), ObsField("error", (2,), "rad", "base", "derived")),
+            obs=(
+                ObsField("q", (2,), "rad", "base", "driver"),
+                ObsField("goal", (2,), "rad", "base", "external"),
+                ObsField("error", (2,), "rad", "base", "derived"),
+            ),
             action=Action("joint_position_delta", (-BOUND,) * 2, (BOUND,) * 2, "rad", "base", 3, 0.04, 0.12),
             rate=Rate(25.0, 0.0),
         )
@@ -32,7 +36,7 @@ class ToyCell(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
             limits=((1.0, 1.0),),
             max_latency_s=0.1,
         )
-        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (4,))
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (6,))
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, contract.chunk_shape)
 
     def reset(
@@ -54,10 +58,10 @@ class ToyCell(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         return (chunk / BOUND).astype(np.float32)
 
     def obs(self) -> NDArray[np.float32]:
-        return np.concatenate([self.q, self.goal - self.q]).astype(np.float32)
+        return np.concatenate([self.q, self.goal, self.goal - self.q]).astype(np.float32)
 
     def expert(self, obs: NDArray[np.float32]) -> NDArray[np.float64]:
-        left, chunk = obs[2:].astype(float), np.zeros((3, 2))
+        left, chunk = obs[4:].astype(float), np.zeros((3, 2))
         for step in chunk:
             step[:] = np.clip(0.5 * left, -BOUND, BOUND)
             left = left - step
