@@ -10,7 +10,8 @@ import pytest
 from fake_dist import install
 
 from robostral import __version__
-from robostral.cli import GROUP, call
+from robostral.cli import call
+from robostral.dispatch import GROUP
 
 SOURCE = '''
 import sys, time
@@ -140,6 +141,24 @@ def test_ctrl_c_is_code_130_and_one_line(site):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=10)
     assert (process.returncode, err) == (130, "robostral: stopped by Ctrl-C\n")
+
+
+def test_ctrl_c_before_anything_is_imported_is_answered_too():
+    program = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class CtrlC(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name not in {"robostral", "robostral.cli"}:
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, CtrlC())
+from robostral.cli import main
+main(["--help"])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "robostral: stopped by Ctrl-C\n")
 
 
 @pytest.mark.parametrize("args", [["flood"], ["late"]])
