@@ -172,6 +172,26 @@ def test_each_limit_alone_binds_exactly(row: int, factor: float, bit: int, order
     assert reached == pytest.approx(array[row, 0], rel=2e-6)
 
 
+@pytest.mark.parametrize("ratio", [0.5, 1.5, 4.0])
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_limits_are_sharp(ratio: float, sign: float) -> None:
+    """A billionth beyond each limit is cut, a billionth inside passes."""
+    A, V = 4e-5, 6e-3
+    D = A / ratio
+    at_speed, near_A = sign * (V - 0.5 * D), sign * (A - 0.5 * D)
+    for w, b, x, bit in (
+        (0.0, 0.0, min(D, A), guards.LIMITED_JERK if ratio >= 1.0 else guards.LIMITED_ACCELERATION),
+        (0.0, near_A, A, guards.LIMITED_ACCELERATION),
+        (at_speed, 0.0, 0.5 * D, guards.LIMITED_VELOCITY),
+    ):
+        if abs(b) > A or x > A:
+            continue
+        for factor, bits in ((1.0 + 1e-9, bit), (1.0 - 1e-9, 0)):
+            got = limit_step(0.0, w, b, w + factor * sign * x, -9.0, 9.0, V, A, D)
+            assert got[1] & bit == bits
+            assert got[0] == pytest.approx(w + min(factor, 1.0) * sign * x, abs=1e-3 * D * 1e-9)
+
+
 def test_position_limit_binds_within_a_micrometre_of_the_figure() -> None:
     guard, q_d = armed(), START.copy()
     for _ in range(4000):
