@@ -1,0 +1,60 @@
+"""`robostral bench SUITE --json FILE`: everything with a number has one command that measures it again."""
+
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+
+def kinematics(json: Path | None = None, poses: int = 10_000, states: int = 100_000) -> None:
+    """Measure every kernel, its face and its batch, with Pinocchio, roboticstoolbox and PyBullet where installed.
+
+    Args:
+        json: File to write the report to; printed if there is none.
+        poses: Random reachable poses for inverse kinematics.
+        states: Random states for the accuracy against Pinocchio, for every arm.
+    """
+    from robostral.kinematics.benchmark import run
+
+    write("kinematics", run(poses, states), json)
+
+
+def machine() -> dict[str, Any]:
+    """Describe where and when a figure was measured."""
+    import os
+
+    import numba
+    import numpy as np
+
+    model = next(
+        (line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), platform.processor()
+    )
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "system": f"{platform.system()} {platform.release()}",
+        "versions": {"python": platform.python_version(), "numpy": np.__version__, "numba": numba.__version__},
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _cpuinfo() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.is_file() else []
+
+
+def write(suite: str, figures: dict[str, Any], path: Path | None) -> None:
+    """Write a suite's figures with the machine they were measured on, as JSON."""
+    text = msgspec.json.format(msgspec.json.encode({"suite": suite, "machine": machine()} | figures), indent=2).decode()
+    if path is None:
+        print(text)
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+        print(f"{suite}: {path}")
+
+
+COMMANDS = {"kinematics": kinematics}
