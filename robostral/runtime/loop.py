@@ -321,6 +321,8 @@ class Loop:
     def _lose_plant(self) -> None:
         self._posed = False
         self._on(Event.PLANT_GONE, Cause.PLANT)
+        if self._changed:  # what the operator was told a moment ago in this tick is no longer so
+            self._report.status["answer"] = Answer.PLANT
 
     def _write(self) -> int:
         """Write what the guard passed; return 1 if something was written."""

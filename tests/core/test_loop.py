@@ -340,6 +340,15 @@ def test_a_plant_that_cannot_be_commanded_is_stopped_and_never_written(status: P
     assert plant.connects == 1
 
 
+def test_a_plant_that_refuses_the_first_command_is_not_armed() -> None:
+    plant = ExactPlant()
+    plant.write_status = PlantStatus.REFUSED
+    cell = LockStep(plant, ARM, Servo())
+    cell.tick(3)
+    assert cell.ask("rearm") == Answer.PLANT
+    assert (cell.mode, cell.status.plant) == (Mode.FAULT, "REFUSED")
+
+
 def test_a_refused_write_and_a_silent_plant_end_in_a_stop() -> None:
     cell, plant = armed()
     assert cell.ask("goal", *far_goal()) == Answer.DONE
