@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -25,24 +26,18 @@ from robostral.bundle.trust import generate, keyring, load_private, sign_bytes
 from robostral.errors import BundleRefused
 
 
-def mutants(bundle: str = "ur5e-reach-v1", *, n: int = 10_000, json: Path | None = None) -> int:
-    """Load broken copies of a bundle as a real driver would; exit 1 if one loads as anything but the signed bytes.
+def run(bundle: str, n: int) -> dict[str, Any]:
+    """Load `n` broken copies of a bundle as a real driver would; see `attack`.
 
     Args:
         bundle: Name or path of the bundle.
         n: How many copies.
-        json: File for the figures.
     """
     with tempfile.TemporaryDirectory() as folder:
-        figures = attack(Path(folder), read_files(find(bundle)), n)
-    text = msgspec.json.format(msgspec.json.encode({"mutants": figures, "bundle": bundle}), indent=2).decode()
-    if json is not None:
-        json.write_text(text + "\n")
-    print(text)
-    return 1 if figures["loaded"] else 0
+        return {"bundle": bundle, "mutants": attack(Path(folder), read_files(find(bundle)), n)}
 
 
-def attack(folder: Path, files: dict[str, bytes], n: int, seed: int = 0) -> dict[str, object]:
+def attack(folder: Path, files: dict[str, bytes], n: int, seed: int = 0) -> dict[str, Any]:
     """Load `n` mutants of a bundle, all kinds in turn, in an empty folder of the caller's.
 
     Returns:

@@ -34,8 +34,8 @@ def test_a_loader_that_trusts_everybody_is_found_out(
     assert found["truncate"]["loaded"] > 0
 
 
-def test_the_command_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_reports_n_failures_and_their_bound(tmp_path: Path) -> None:
     folder = tiny_bundle.write(tmp_path / "tiny-v1")
-    assert bench.mutants(str(folder), n=20, json=tmp_path / "out.json") == 0
-    assert '"loaded": 0' in capsys.readouterr().out
-    assert '"bound_95": 0.15' in (tmp_path / "out.json").read_text()
+    found = bench.run(str(folder), 20)
+    assert (found["bundle"], found["mutants"]["n"], found["mutants"]["loaded"]) == (str(folder), 20, 0)
+    assert found["mutants"]["bound_95"] == 0.15
