@@ -1,14 +1,12 @@
 """`robostral bench serve`: the round trip of a served policy against the floor that ZeroMQ and onnxruntime set."""
 
-import os
-import platform
 import tempfile
 import time
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
-import msgspec
 import numpy as np
 import zmq
 
@@ -23,13 +21,12 @@ WARM_UP = 200
 TIMEOUT_MS = 5000
 
 
-def serve(bundle: str = "ur5e-reach-v1", *, n: int = 10_000, json: Path | None = None) -> None:
-    """Time one robot's round trip, CURVE on, in turn with a bare echo of the same bytes around one `session.run`.
+def run(bundle: str, n: int) -> dict[str, Any]:
+    """Time one robot's round trip, CURVE on, in turn with a bare echo of as many bytes around one `session.run`.
 
     Args:
         bundle: Name or path of the bundle to serve.
         n: Round trips of each kind.
-        json: File for the figures.
     """
     with tempfile.TemporaryDirectory() as folder:
         keys = KeyStore(Path(folder) / "keys")
@@ -37,21 +34,9 @@ def serve(bundle: str = "ur5e-reach-v1", *, n: int = 10_000, json: Path | None =
         args = ["serve", bundle, "--keys", str(keys.folder), "--bind", "tcp://127.0.0.1:0"]
         with Child("policy server", args, Path(folder) / "log") as server, _Floor(bundle, keys) as floor:
             ours, bare = _interleave(PolicyClient(server.ready, keys.client(), load(bundle).sealed, "bench"), floor, n)
-    figures = {
-        "rtt": {
-            "ours_us": _percentiles(ours),
-            "floor_us": _percentiles(bare),
-            "p50_ratio_vs_floor": float(np.median(ours) / np.median(bare)),
-            "p99_ratio_vs_floor": float(np.percentile(ours, 99) / np.percentile(bare, 99)),
-        },
-        "n": n,
-        "bundle": bundle,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
-    }
-    text = msgspec.json.format(msgspec.json.encode(figures), indent=2).decode()
-    if json is not None:
-        json.write_text(text + "\n")
-    print(text)
+    rtt = {"ours_us": _percentiles(ours), "floor_us": _percentiles(bare)}
+    ratios = {f"{p}_ratio_vs_floor": rtt["ours_us"][p] / rtt["floor_us"][p] for p in ("p10", "p50", "p99")}
+    return {"bundle": bundle, "n": n, "rtt": rtt | ratios}
 
 
 class _Floor:
@@ -117,4 +102,4 @@ def _interleave(client: PolicyClient, floor: _Floor, n: int) -> tuple[list[float
 
 
 def _percentiles(times_us: list[float]) -> dict[str, float]:
-    return {f"p{q}": float(np.percentile(times_us, q)) for q in (50, 95, 99)}
+    return {f"p{q}": float(np.percentile(times_us, q)) for q in (10, 50, 95, 99)}

@@ -1,6 +1,7 @@
 """The policy server: one process, one loop, many robots and bundles; a request is answered in its budget or `late`."""
 
 import logging
+import socket
 import threading
 import time
 from collections import Counter
@@ -61,6 +62,8 @@ class PolicyServer:
     """
 
     def __init__(self, hosted: Sequence[Hosted], bind: str, keys: KeyStore) -> None:
+        if not bind.startswith(("tcp://", "ipc://")):
+            raise ServingError(f"cannot bind '{bind}'; choose tcp://address:port or ipc://path")
         self.hosted = tuple(hosted)
         self.counts: Counter[str] = Counter()
         self.public_key, secret = keys.server()
@@ -140,6 +143,8 @@ class PolicyServer:
                 self.sessions.end_revoked()
         if self._auth.socket in events and not self._auth.answer():
             self.counts[Drop.KEY] += 1
+            if (count := self.counts[Drop.KEY]) & (count - 1) == 0:  # a flood of strangers must not fill the log
+                log.warning("refused an unknown key, %d so far", count)
         if self._router in events:
             self._drain()
             for hosted in self.hosted:
@@ -158,8 +163,8 @@ class PolicyServer:
 
     def _bind(self, bind: str) -> str:
         try:
-            if not bind.startswith(("tcp://", "ipc://")):
-                raise ServingError(f"cannot bind '{bind}'; choose tcp://address:port or ipc://path")
+            if bind.startswith("ipc://") and _is_listening(bind.removeprefix("ipc://")):
+                raise zmq.ZMQError(zmq.EADDRINUSE)
             self._router.bind(bind)
         except zmq.ZMQError as error:
             self._context.destroy(linger=0)
@@ -270,3 +275,9 @@ class PolicyServer:
             self._router.send(frame, _NOBLOCK)
         except zmq.ZMQError:  # the peer went away, or does not read
             self.counts[Drop.UNSENT] += 1
+
+
+def _is_listening(path: str) -> bool:
+    """Tell whether someone answers at a socket file; libzmq would take the file away from him."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0

@@ -271,11 +271,19 @@ def test_address_that_is_none_is_refused(tmp_path: Path, bind: str) -> None:
         pass
 
 
-def test_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
-    with (
-        served(tmp_path) as (server, _),
-        pytest.raises(ServingError, match="in use"),
-        served(tmp_path, bind=server.endpoint),
-    ):
+@pytest.mark.parametrize("transport", ["tcp", "ipc"])
+def test_address_in_use_is_one_clear_line(tmp_path: Path, transport: str) -> None:
+    bind = "tcp://127.0.0.1:0" if transport == "tcp" else f"ipc://{tmp_path}/policy"
+    with served(tmp_path, bind=bind) as (server, keys), dialled(server, keys) as client:
+        with pytest.raises(ServingError, match="in use"), served(tmp_path, bind=server.endpoint):
+            pass
+        assert ask(client, observe(), 1, 1).status == Status.OK
+    with served(tmp_path, bind=server.endpoint):
         pass
-    assert isinstance(server, PolicyServer)
+
+
+def test_public_address_is_proven_over_loopback(tmp_path: Path) -> None:
+    with served(tmp_path, bind="tcp://0.0.0.0:0") as (server, keys):
+        server.endpoint = server.endpoint.replace("0.0.0.0", "127.0.0.1")
+        with dialled(server, keys) as client:
+            assert ask(client, observe(), 1, 1).status == Status.OK
