@@ -165,7 +165,10 @@ class Requirements(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kinematics_tolerance_mrad: float
     limits: tuple[tuple[float | None, ...], ...]
     max_latency_s: float
-    max_batch: Annotated[int, msgspec.Meta(ge=1, le=MAX_BATCH)] = 64
+    max_batch: int = 64
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.max_batch <= MAX_BATCH, f"max_batch {self.max_batch} outside [1, {MAX_BATCH}]")
 
 
 @dataclass(frozen=True)

@@ -187,6 +187,14 @@ def test_a_signed_manifest_must_still_make_sense(folder, key, change, fact):
         load(folder)
 
 
+@pytest.mark.parametrize("rows", [0, 1025, 1 << 40])
+def test_a_batch_that_would_take_all_memory_is_refused_though_signed(folder, key, rows):
+    requirements = json.loads((folder / "manifest.json").read_bytes())["requirements"]
+    rewrite(folder, {"requirements": requirements | {"max_batch": rows}}, key)
+    with pytest.raises(BundleRefused, match=rf"max_batch {rows} outside \[1, 1024\]"):
+        load(folder)
+
+
 def test_a_model_that_contradicts_the_contract_is_refused_though_signed(folder, key):
     other = Sealed.seal(msgspec.structs.replace(contract(), obs=contract().obs[:2]))
     rewrite(folder, {"contract": other.raw.decode()}, key)
