@@ -4,6 +4,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,7 @@ class Twin:
         eventually(lambda: bool(self.lab.state()["at_rest"]))
 
 
+@contextmanager
 def start(folder: Path, *args: str) -> Iterator[Twin]:
     host, record = fresh_host(), folder / "commands.bin"
     child = Child("UR twin", ["twin", "ur", "--host", host, "--record", str(record), *args], folder / "twin.log")

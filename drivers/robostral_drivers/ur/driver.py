@@ -158,14 +158,12 @@ class UrDriver:
 
     def stop(self) -> None:
         """Let the controller stop the arm on its path; returns when it is at rest, after 3 s at most."""
-        if self._status == PlantStatus.OK:
-            _bounded(lambda: self._control.servoStop(STOP_M_S2))
+        self._ask(lambda: self._control.servoStop(STOP_M_S2))
 
     def close(self) -> None:
         """End the control script and leave; takes about a second. Calling it twice is harmless."""
-        if self._control is not None and self._status == PlantStatus.OK:
-            self.stop()
-            _bounded(self._control.stopScript)
+        self.stop()
+        self._ask(lambda: self._control.stopScript())
         with _quiet():
             # The client disconnects when it is dropped, and sleeps half a second over each connection.
             self._control = self._receive = None
@@ -194,19 +192,22 @@ class UrDriver:
         except Exception:  # the connection is gone and the client could not mend it; `read` says so too
             return False
 
+    def _ask(self, call: Callable[[], object]) -> None:
+        """Make a call that waits for the controller, if there is one; the client itself would wait for minutes."""
+        if self._status != PlantStatus.OK or not self._receive.isConnected():
+            return
+        thread = threading.Thread(target=call, daemon=True)
+        with _quiet():
+            thread.start()
+            thread.join(_CALL_S)
+        if thread.is_alive():
+            self._fail(PlantStatus.NO_DATA)
+
     def _await_answer(self) -> None:
         expected = self._seen_s + (self._sent - 0.5) * self._period_s
         deadline = time.monotonic() + _LOCKSTEP_S
         while self._receive.getTimestamp() < expected and time.monotonic() < deadline:
             time.sleep(50e-6)
-
-
-def _bounded(call: Callable[[], object]) -> None:
-    """Run a call of the client that may wait for minutes when its peer hangs; leave it alone after `_CALL_S`."""
-    thread = threading.Thread(target=call, daemon=True)
-    with _quiet():
-        thread.start()
-        thread.join(_CALL_S)
 
 
 @contextmanager

@@ -7,10 +7,12 @@ from numpy.typing import NDArray
 
 from robostral.arm import Arm
 from robostral.arm.chain import invert
+from robostral.errors import DriverError
+from robostral.kinematics.codes import OK
 from robostral.kinematics.fk import tcp_kernel
-from robostral.kinematics.ik import ik
 from robostral.kinematics.jacobian import jacobian_kernel
 from robostral.kinematics.se3 import matrix_from_rotvec_kernel, rotvec_kernel
+from robostral.kinematics.ur import is_ur, ur_ik_kernel
 
 FloatArray = NDArray[np.float64]
 Pose = list[float]
@@ -32,19 +34,33 @@ def pose_of(T: FloatArray) -> Pose:
     return [float(x) for x in T[:3, 3]] + [float(x) for x in rotvec]
 
 
+class Unreachable(Exception):
+    """No joint positions inside the limits put the tcp there."""
+
+
 class Geometry:
-    """Kinematics of an arm with a tcp that can be changed.
+    """Kinematics of a UR arm with a tcp that can be changed.
 
     Attributes:
         arm: The arm.
         chain: Its joints with the present tcp.
         offset: Present tcp in the flange, as a UR pose.
+
+    Raises:
+        DriverError: Not a UR arm.
     """
 
     def __init__(self, arm: Arm) -> None:
+        if not is_ur(arm.chain):
+            raise DriverError(f"a UR controller does not drive the arm '{arm.name}'")
         self.arm, self.chain = arm, arm.chain
         self.offset: Pose = pose_of(arm.chain.T_flange_tcp)
         self._T, self._J = np.eye(4), np.zeros((6, arm.chain.n))
+        self._R, self._branches = np.empty((3, 3)), np.empty((8, 6))
+        # A kernel compiles on its first call, for seconds: now, not in the middle of a motion.
+        home = np.array(arm.home)
+        self.twist(home, home)
+        self.inverse(self.tcp(home), home)
 
     def set_tcp(self, offset: Sequence[float]) -> None:
         """Move the tcp to a UR pose in the flange."""
@@ -73,6 +89,10 @@ class Geometry:
         """Compute the joint positions [rad], shape (n,), nearest to `q_near` that put the tcp at a UR pose.
 
         Raises:
-            NoSolution: Nothing inside the limits reaches it.
+            Unreachable: There are none inside the limits.
         """
-        return ik(self.chain, self.arm.limits, matrix(pose), q_near)
+        q, limits = np.empty(self.chain.n), self.arm.limits.array
+        # The closed form alone: the search behind `ik` takes longer than a controller's period when it finds nothing.
+        if ur_ik_kernel(self.chain.model, limits, matrix(pose), q_near, self._R, self._branches, q) != OK:
+            raise Unreachable(f"no joint positions put the tcp at {[round(x, 4) for x in pose]}")
+        return q

@@ -134,7 +134,7 @@ def movel(motion: Motion, goal: Sequence[float], v: float, a: float, scale: Call
     """Move the tcp on a line to a UR pose at v [m/s] and a [m/s²].
 
     Raises:
-        NoSolution: A pose on the way cannot be reached.
+        Unreachable: A pose on the way cannot be reached.
     """
     geometry = motion.geometry
     yield from stop(motion, SAFETY_STOP)

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from robostral.kinematics.ik import NoSolution
 from robostral_drivers.ur import motion
-from robostral_drivers.ur.geometry import FloatArray, Geometry, Pose, matrix, pose_of
+from robostral_drivers.ur.geometry import FloatArray, Geometry, Pose, Unreachable, matrix, pose_of
 from robostral_drivers.ur.motion import DT, Motion, Moves
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ class ControlScript:
                 self._stream()
             if self._mover is not None and next(self._mover, self) is self:
                 self._end_motion()
-        except NoSolution as error:
+        except Unreachable as error:
             raise ScriptError(str(error)) from error
 
     def command(self) -> tuple[int, list[float]]:
@@ -286,7 +285,7 @@ class ControlScript:
     def _inverse(self, near: FloatArray) -> FloatArray | None:
         try:
             return self._geometry.inverse(self._floats(0), near)
-        except NoSolution:
+        except Unreachable:
             return None
 
     def _inverse_kin(self, near: FloatArray) -> None:

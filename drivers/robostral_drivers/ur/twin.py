@@ -126,6 +126,8 @@ class UrTwin:
         self._clients: list[Client] = []
         self._record: IO[bytes] | None = record.open("wb", buffering=0) if record else None
         self.slips = 0
+        # Taken at once, so that a port in use is told at once; answered only when everything stands.
+        listeners = _bind(host)
         plant = cast(Plant, load_driver("sim", arm=arm, realtime=False))
         plant.connect(q) if q is not None else plant.connect()  # type: ignore[call-arg]
         self.controller = Controller(
@@ -142,12 +144,9 @@ class UrTwin:
             wire.SCRIPT_PORT: lambda: ScriptPort(self._load),
             wire.DASHBOARD_PORT: lambda: Dashboard(self.controller, self._lab),
         }
-        try:
-            for port, maker in makers.items():
-                self._selector.register(_listen(host, port), selectors.EVENT_READ, maker)
-        except DriverError:
-            self.close()
-            raise
+        for port, listener in listeners.items():
+            listener.listen()
+            self._selector.register(listener, selectors.EVENT_READ, makers[port])
 
     def serve(self) -> None:
         """Run until `stop`."""
@@ -282,17 +281,19 @@ def read_commands(record: Path) -> NDArray[np.float64]:
     return np.frombuffer(record.read_bytes(), dtype="<f8").reshape(-1, 8)
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+def _bind(host: str) -> dict[int, socket.socket]:
+    listeners: dict[int, socket.socket] = {}
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen()
-        listener.setblocking(False)
+        for port in (wire.RTDE_PORT, wire.SCRIPT_PORT, wire.DASHBOARD_PORT):
+            listener = listeners[port] = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setblocking(False)
+            listener.bind((host, port))
     except OSError as error:
-        listener.close()
+        for listener in listeners.values():
+            listener.close()
         raise DriverError(
             f"cannot serve a UR controller on {host}:{port} ({error.strerror}); "
             "end what listens there, or choose another address: --host 127.0.0.2"
         ) from error
-    return listener
+    return listeners

@@ -177,10 +177,14 @@ class Recipe:
         return self._head + self._struct.pack(self.recipe_id, *(found if len(self._indices) > 1 else (found,)))
 
     def unpack(self, payload: bytes) -> bool:
-        """Store the values of a data payload; False if its size does not fit."""
-        if len(payload) != self._struct.size:
+        """Store the values of a data payload; False if it is too short.
+
+        What follows the last field is left unread: ur_rtde 1.6.5 sends 12 numbers of getForwardKinematics under a
+        recipe of 6 when the tcp is zero; the registers of the tcp then keep what was in them.
+        """
+        if len(payload) < self._struct.size:
             return False
-        for index, value in zip(self._indices, self._struct.unpack(payload)[1:], strict=True):
+        for index, value in zip(self._indices, self._struct.unpack_from(payload)[1:], strict=True):
             self._values[index] = value
         return True
 
