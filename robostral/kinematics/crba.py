@@ -13,12 +13,13 @@ from robostral.arm.limits import Limits
 from robostral.jit import inlined, kernel
 from robostral.kinematics.body import WORK_COLUMNS, inertia_in_base, link_inertia, momentum, workspace
 from robostral.kinematics.codes import BAD_SHAPE, OK
-from robostral.kinematics.fk import finite_kernel, step_kernel
+from robostral.kinematics.fk import finite_kernel, step_known_kernel
 from robostral.kinematics.validate import as_states
-from robostral.kinematics.vector import IDENTITY, ORIGIN, Rot, Vec, add, cross
+from robostral.kinematics.vector import IDENTITY, ORIGIN, Rot, Vec, add, cross, sincos_kernel
 
-# Columns of the work space: the joint's twist about the origin of base (linear part first), then the link's inertia.
-TWIST, BODY = 0, 6
+# Columns of the work space: the joint's twist about the origin of base (0..5, linear part first), the link's inertia in
+# base (6..15), sine and cosine.
+_SINE, _COSINE = 16, 17
 
 
 @inlined
@@ -30,9 +31,12 @@ def joint_twist(model: FloatArray, i: int, R: Rot, p: Vec) -> tuple[Vec, Vec]:
 
 @inlined
 def _outwards(model: FloatArray, q: FloatArray, work: FloatArray) -> int:
+    n = q.shape[0]
+    for i in range(n):
+        work[i, _SINE], work[i, _COSINE] = sincos_kernel(q[i] * (1.0 - model[i, KIND]))
     R, p = IDENTITY, ORIGIN
-    for i in range(q.shape[0]):
-        R, p = step_kernel(model, i, q[i], R, p)
+    for i in range(n):
+        R, p = step_known_kernel(model, i, q[i], work[i, _SINE], work[i, _COSINE], R, p)
         row = work[i]
         v, w = joint_twist(model, i, R, p)
         row[0], row[1], row[2], row[3], row[4], row[5] = v[0], v[1], v[2], w[0], w[1], w[2]
@@ -40,6 +44,23 @@ def _outwards(model: FloatArray, q: FloatArray, work: FloatArray) -> int:
         row[6], row[7], row[8], row[9] = m, h[0], h[1], h[2]
         row[10], row[11], row[12], row[13], row[14], row[15] = S
     return finite_kernel(R, p)
+
+
+@inlined
+def _fill(model: FloatArray, q: FloatArray, work: FloatArray, M: FloatArray) -> int:
+    n = q.shape[0]
+    code = _outwards(model, q, work)
+    m, h, S = 0.0, ORIGIN, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    for i in range(n - 1, -1, -1):
+        r = work[i]
+        m, h = m + r[6], add(h, (r[7], r[8], r[9]))
+        S = (S[0] + r[10], S[1] + r[11], S[2] + r[12], S[3] + r[13], S[4] + r[14], S[5] + r[15])
+        f, k = momentum((m, h, S), (r[0], r[1], r[2]), (r[3], r[4], r[5]))
+        for j in range(i + 1):
+            s = work[j]
+            M[i, j] = f[0] * s[0] + f[1] * s[1] + f[2] * s[2] + k[0] * s[3] + k[1] * s[4] + k[2] * s[5]
+            M[j, i] = M[i, j]
+    return code
 
 
 @kernel
@@ -60,26 +81,18 @@ def crba_kernel(model: FloatArray, q: FloatArray, work: FloatArray, M: FloatArra
         return BAD_SHAPE
     if work.shape[0] != n + 1 or work.shape[1] != WORK_COLUMNS:
         return BAD_SHAPE
-    code = _outwards(model, q, work)
-    m, h, S = 0.0, ORIGIN, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    for i in range(n - 1, -1, -1):
-        r = work[i]
-        m, h = m + r[6], add(h, (r[7], r[8], r[9]))
-        S = (S[0] + r[10], S[1] + r[11], S[2] + r[12], S[3] + r[13], S[4] + r[14], S[5] + r[15])
-        f, k = momentum((m, h, S), (r[0], r[1], r[2]), (r[3], r[4], r[5]))
-        for j in range(i + 1):
-            s = work[j]
-            M[i, j] = f[0] * s[0] + f[1] * s[1] + f[2] * s[2] + k[0] * s[3] + k[1] * s[4] + k[2] * s[5]
-            M[j, i] = M[i, j]
-    return code
+    return _fill(model, q, work, M)
 
 
 @kernel
 def crba_batch_kernel(model: FloatArray, q: FloatArray, work: FloatArray, M: FloatArray) -> int:
     """Apply `crba_kernel` to q (m, n) and M (m, n, n); returns the greatest code."""
+    n = model.shape[0] - EXTRA_ROWS
+    if q.shape[1] != n or M.shape[1] != n or M.shape[2] != n or work.shape[0] != n + 1 or work.shape[1] != WORK_COLUMNS:
+        return BAD_SHAPE
     code = OK
     for k in range(q.shape[0]):
-        code = max(code, crba_kernel(model, q[k], work, M[k]))
+        code = max(code, _fill(model, q[k], work, M[k]))
     return code
 
 

@@ -44,6 +44,14 @@ def follow_kernel(model: FloatArray, i: int, R: Rot, p: Vec) -> Pose:
 
 
 @inlined
+def step_known_kernel(model: FloatArray, i: int, q_i: float, sine: float, cosine: float, R: Rot, p: Vec) -> Pose:
+    """Compute what `step_kernel` does from a sine and cosine that are 0 and 1 for a sliding joint."""
+    R, p = follow_kernel(model, i, R, p)
+    slide = q_i * model[i, KIND]
+    return turn_about_z(R, sine, cosine), add(p, (R[2] * slide, R[5] * slide, R[8] * slide))
+
+
+@inlined
 def step_kernel(model: FloatArray, i: int, q_i: float, R: Rot, p: Vec) -> Pose:
     """Compute the pose of link i from the pose (R, p) of link i-1 and the joint position `q_i`."""
     R, p = follow_kernel(model, i, R, p)

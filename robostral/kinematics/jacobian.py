@@ -14,9 +14,9 @@ from robostral.arm.chain import EXTRA_ROWS, KIND, Chain, FloatArray
 from robostral.arm.limits import Limits
 from robostral.jit import inlined, kernel
 from robostral.kinematics.codes import BAD_SHAPE, OK
-from robostral.kinematics.fk import Pose, finite_kernel, follow_kernel, store_kernel
+from robostral.kinematics.fk import Pose, finite_kernel, follow_kernel, step_known_kernel, store_kernel
 from robostral.kinematics.validate import as_states
-from robostral.kinematics.vector import IDENTITY, ORIGIN, Vec, add, cross, rotate_back, sincos_kernel, turn_about_z
+from robostral.kinematics.vector import IDENTITY, ORIGIN, Vec, cross, rotate_back, sincos_kernel
 
 
 @inlined
@@ -27,9 +27,7 @@ def _walk(model: FloatArray, q: FloatArray, J: FloatArray) -> Pose:
         J[0, i], J[1, i] = sincos_kernel(q[i] * (1.0 - model[i, KIND]))
     R, p = IDENTITY, ORIGIN
     for i in range(n):
-        R, p = follow_kernel(model, i, R, p)
-        slide = q[i] * model[i, KIND]
-        R, p = turn_about_z(R, J[0, i], J[1, i]), add(p, (R[2] * slide, R[5] * slide, R[8] * slide))
+        R, p = step_known_kernel(model, i, q[i], J[0, i], J[1, i], R, p)
         J[0, i], J[1, i], J[2, i], J[3, i], J[4, i], J[5, i] = p[0], p[1], p[2], R[2], R[5], R[8]
     return follow_kernel(model, n + 1, R, p)
 
@@ -147,9 +145,14 @@ def jacobian_batch_kernel(model: FloatArray, q: FloatArray, J: FloatArray) -> in
 @kernel
 def fk_jacobian_batch_kernel(model: FloatArray, q: FloatArray, T: FloatArray, J: FloatArray) -> int:
     """Apply `fk_jacobian_kernel` to q (m, n), T (m, 4, 4) and J (m, 6, n); returns the greatest code."""
+    n = model.shape[0] - EXTRA_ROWS
+    if q.shape[1] != n or T.shape[1] != 4 or T.shape[2] != 4 or J.shape[1] != 6 or J.shape[2] != n:
+        return BAD_SHAPE
     code = OK
     for k in range(q.shape[0]):
-        code = max(code, fk_jacobian_kernel(model, q[k], T[k], J[k]))
+        R, p = pose_jacobian_kernel(model, q[k], J[k])
+        store_kernel(R, p, T[k])
+        code = max(code, finite_kernel(R, p))
     return code
 
 
