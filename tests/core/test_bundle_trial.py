@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import tiny_bundle
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 from tiny_bundle import HORIZON, JOINTS, OBS_SIZE, contract, expected, model_proto
 
 from robostral import bundle
@@ -37,10 +39,6 @@ def with_extra(nodes: list[tuple[str, list[str], str, dict[str, Any]]], **consta
     del proto.graph.node[:]
     proto.graph.node.extend([*plain[:2], *more, helper.make_node("Add", ["bounded", "extra"], ["sum"]), *plain[2:]])
     return proto
-
-
-def answer(proto: onnx.ModelProto) -> np.ndarray:
-    return trial.answer(proto.SerializeToString(), contract(), ROWS)
 
 
 def write(folder: Path, proto: onnx.ModelProto) -> Path:
@@ -170,17 +168,24 @@ def test_policies_that_answer_strangely_are_refused(tmp_path: Path, nodes: Any, 
         write(tmp_path, with_extra(nodes, minus=minus, two_rows=two))
 
 
-def test_the_child_can_open_no_file(tmp_path: Path) -> None:
-    """External data is refused long before; this shows that the child would not read it either."""
-    proto = model_proto()
-    (tmp_path / "w.bin").write_bytes(proto.graph.initializer[0].raw_data)
-    tensor = proto.graph.initializer[0]
-    tensor.ClearField("raw_data")
-    tensor.data_location = TensorProto.EXTERNAL
-    entry = tensor.external_data.add()
-    entry.key, entry.value = "location", str(tmp_path / "w.bin")
-    with pytest.raises(BundleRefused, match="onnxruntime refuses it"):
-        answer(proto)
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of address space and descriptors are tested on Linux")
+@pytest.mark.parametrize(
+    ("deed", "fact"),
+    [
+        ("open('/etc/hostname')", "Too many open files"),
+        ("socket.socket()", "Too many open files"),
+        ("bytearray(1 << 28)", "MemoryError"),
+        ("os.write(1, bytes(1000)); os.write(1, b'x')", "File too large"),
+    ],
+)
+def test_the_child_can_open_nothing_and_outgrow_nothing(tmp_path: Path, deed: str, fact: str) -> None:
+    program = f"import os, socket; from robostral.bundle.trial_child import _limit; _limit(1 << 26, 5, 1000); {deed}"
+    with (tmp_path / "out").open("wb") as out:
+        done = subprocess.run(
+            [sys.executable, "-c", program], stdout=out, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode != 0
+    assert fact in done.stderr
 
 
 def test_a_child_that_crashes_takes_nothing_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
