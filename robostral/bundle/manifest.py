@@ -109,7 +109,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     metrics: dict[Word, Success]
     parity: Parity
     cost: Cost
-    golden: tuple[tuple[tuple[float, ...], ...], ...] = ()
+    golden: tuple[tuple[tuple[float, ...], ...], ...]
 
     @property
     def label(self) -> str:

@@ -125,7 +125,7 @@ def assemble(path: Path, files: dict[str, bytes], signer: Signer | None) -> Bund
 def _check_golden(manifest: Manifest, shape: tuple[int, int]) -> None:
     horizon, n = shape
     found = [[len(step) for step in chunk] for chunk in manifest.golden]
-    if found and found != [[n] * horizon] * PROBES:
+    if found != [[n] * horizon] * PROBES:
         raise BundleRefused(f"{MANIFEST}: 'golden' is not of shape ({PROBES}, {horizon}, {n})")
 
 

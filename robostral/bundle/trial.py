@@ -75,11 +75,10 @@ def prove(bundle: Bundle) -> None:
         BundleRefused: See `answer`; or the answers are not those that the manifest holds.
     """
     found = answer(bundle.model_bytes, bundle.sealed.contract, bundle.requirements.max_batch)
-    if bundle.manifest.golden:
-        golden = np.array(bundle.manifest.golden)
-        error = float(np.max(np.abs(found - golden) / np.maximum(1.0, np.abs(golden))))
-        if not error <= TOLERANCE:
-            raise BundleRefused(f"{MODEL}: answers differ from the manifest's golden ones by {error:.2g} > {TOLERANCE}")
+    golden = np.array(bundle.manifest.golden)
+    error = float(np.max(np.abs(found - golden) / np.maximum(1.0, np.abs(golden))))
+    if not error <= TOLERANCE:
+        raise BundleRefused(f"{MODEL}: answers differ from the manifest's golden ones by {error:.2g} > {TOLERANCE}")
 
 
 def _run_child(given: bytes, sizes: tuple[int, ...]) -> bytes:

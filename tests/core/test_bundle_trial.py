@@ -71,7 +71,9 @@ def test_other_answers_than_the_golden_ones_are_refused(tmp_path: Path, change: 
         bundle.OnnxPolicy(bundle.load(folder))
 
 
-@pytest.mark.parametrize("golden", [[[[0.0]]], [[[0.0, 0.0]] * 3] * 3, [[[0.0, 0.0]] * 2] * 4, [[[0.0] * 3] * 3] * 4])
+@pytest.mark.parametrize(
+    "golden", [[], [[[0.0]]], [[[0.0, 0.0]] * 3] * 3, [[[0.0, 0.0]] * 2] * 4, [[[0.0] * 3] * 3] * 4]
+)
 def test_golden_answers_of_another_shape_are_refused(tmp_path: Path, golden: Any) -> None:
     folder = tiny_bundle.write(tmp_path / "tiny-v1")
     manifest = json.loads((folder / "manifest.json").read_bytes()) | {"golden": golden}
