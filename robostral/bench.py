@@ -21,6 +21,34 @@ def kinematics(json: Path | None = None, poses: int = 10_000, states: int = 100_
     write("kinematics", run(poses, states), json)
 
 
+def mutants(bundle: str = "ur5e-reach-v1", *, n: int = 10_000, json: Path | None = None) -> int:
+    """Load broken, forged, linked, swapped and outdated copies of a bundle; exit 1 if one of them loads.
+
+    Args:
+        bundle: Name or path of the bundle.
+        n: How many copies.
+        json: File to write the report to; printed if there is none.
+    """
+    from robostral.bundle.bench import run
+
+    figures = run(bundle, n)
+    write("mutants", figures, json)
+    return 1 if figures["mutants"]["loaded"] else 0
+
+
+def serve(bundle: str = "ur5e-reach-v1", *, n: int = 10_000, json: Path | None = None) -> None:
+    """Time a served policy's round trip, in turn with a bare CURVE echo of as many bytes around one `session.run`.
+
+    Args:
+        bundle: Name or path of the bundle to serve.
+        n: Round trips of each kind.
+        json: File to write the report to; printed if there is none.
+    """
+    from robostral.serving.bench import run
+
+    write("serve", run(bundle, n), json)
+
+
 def machine() -> dict[str, Any]:
     """Describe where and when a figure was measured."""
     import os
@@ -57,4 +85,4 @@ def write(suite: str, figures: dict[str, Any], path: Path | None) -> None:
         print(f"{suite}: {path}")
 
 
-COMMANDS = {"kinematics": kinematics}
+COMMANDS = {"kinematics": kinematics, "mutants": mutants, "serve": serve}
