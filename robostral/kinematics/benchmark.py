@@ -225,8 +225,7 @@ def measure_distance(arm: Arm) -> Report:
         shapes.append(distance.box(T, (0.2, 0.2, 0.4)))
     distances = distance.Distances(arm, shapes)
     Q, _, _ = random_states(arm, 200, 2)
-    a = arm.capsules
-    fixed = (arm.chain.model, a.links, a.array, distances.checks, distances.shapes)
+    fixed = (arm.chain.model, distances.links, distances.capsules, distances.checks, distances.shapes)
     out = (distances.T, distances.ends, distances.results)
     distances.compute(Q[0])
     rounds = [

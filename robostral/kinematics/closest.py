@@ -12,26 +12,17 @@ Note:
 import math
 
 from robostral.arm.chain import FloatArray
-from robostral.jit import kernel
+from robostral.jit import inlined, kernel
 from robostral.kinematics.vector import Vec, add, cross, dot, scale
 
 Contact = tuple[float, Vec, Vec, Vec]
 _TINY = 1e-12
 
 
-@kernel
+@inlined
 def subtract(a: Vec, b: Vec) -> Vec:
     """Compute a - b."""
     return a[0] - b[0], a[1] - b[1], a[2] - b[2]
-
-
-@kernel
-def _contact(x: Vec, y: Vec, fallback: Vec) -> Contact:
-    gap = subtract(x, y)
-    distance = math.sqrt(dot(gap, gap))
-    if distance < _TINY:
-        return 0.0, fallback, x, y
-    return distance, scale(1.0 / distance, gap), x, y
 
 
 @kernel
@@ -44,7 +35,17 @@ def _any_normal(u: Vec, v: Vec) -> Vec:
     return scale(1.0 / length, n) if length > _TINY else (0.0, 0.0, 1.0)
 
 
-@kernel
+@inlined
+def _contact(x: Vec, y: Vec, u: Vec, v: Vec) -> Contact:
+    """Measure between two points; where they meet, the normal is one across the directions u and v."""
+    gap = subtract(x, y)
+    distance = math.sqrt(dot(gap, gap))
+    if distance < _TINY:
+        return 0.0, _any_normal(u, v), x, y
+    return distance, scale(1.0 / distance, gap), x, y
+
+
+@inlined
 def segment_segment(p: Vec, u: Vec, s: Vec, v: Vec) -> Contact:
     """Find the closest points of the segments from p along u and from s along v; u and v may be zero."""
     w = subtract(p, s)
@@ -62,10 +63,10 @@ def segment_segment(p: Vec, u: Vec, s: Vec, v: Vec) -> Contact:
             a, b = min(1.0, max(0.0, -uw / uu)), 0.0
         elif b > 1.0:
             a, b = min(1.0, max(0.0, (uv - uw) / uu)), 1.0
-    return _contact(add(p, scale(a, u)), add(s, scale(b, v)), _any_normal(u, v))
+    return _contact(add(p, scale(a, u)), add(s, scale(b, v)), u, v)
 
 
-@kernel
+@inlined
 def segment_plane(p: Vec, u: Vec, normal: Vec, offset: float) -> Contact:
     """Find the point of a segment deepest in the half space normal . x <= offset."""
     start, slope = dot(normal, p) - offset, dot(normal, u)
@@ -74,7 +75,7 @@ def segment_plane(p: Vec, u: Vec, normal: Vec, offset: float) -> Contact:
     return distance, normal, x, subtract(x, scale(distance, normal))
 
 
-@kernel
+@inlined
 def _slope(p: Vec, u: Vec, half: Vec, t: float) -> float:
     """Return half the derivative of the squared distance between the box and p + t u."""
     total = 0.0
@@ -87,7 +88,7 @@ def _slope(p: Vec, u: Vec, half: Vec, t: float) -> float:
     return total
 
 
-@kernel
+@inlined
 def _nearest_on_segment(p: Vec, u: Vec, half: Vec) -> float:
     """Return the parameter in [0, 1] where the segment is nearest to the box."""
     low, high = 0.0, 1.0
@@ -110,7 +111,7 @@ def _nearest_on_segment(p: Vec, u: Vec, half: Vec) -> float:
     return low - low_slope * (high - low) / (high_slope - low_slope)
 
 
-@kernel
+@inlined
 def _depth(p: Vec, u: Vec, half: Vec, t: float) -> float:
     return max(max(abs(p[0] + t * u[0]) - half[0], abs(p[1] + t * u[1]) - half[1]), abs(p[2] + t * u[2]) - half[2])
 
@@ -136,7 +137,7 @@ def _deepest_on_segment(p: Vec, u: Vec, half: Vec) -> float:
     return best
 
 
-@kernel
+@inlined
 def segment_box(p: Vec, u: Vec, half: Vec) -> Contact:
     """Find the closest points of a segment and a box around the origin with these half extents.
 
@@ -151,7 +152,7 @@ def segment_box(p: Vec, u: Vec, half: Vec) -> Contact:
     )
     gap = subtract(x, y)
     if dot(gap, gap) > _TINY * _TINY:
-        return _contact(x, y, gap)
+        return _contact(x, y, u, gap)
     x = add(p, scale(_deepest_on_segment(p, u, half), u))
     rx, ry, rz = abs(x[0]) - half[0], abs(x[1]) - half[1], abs(x[2]) - half[2]
     if rx >= ry and rx >= rz:
@@ -163,7 +164,7 @@ def segment_box(p: Vec, u: Vec, half: Vec) -> Contact:
     return depth, normal, x, subtract(x, scale(depth, normal))
 
 
-@kernel
+@inlined
 def load(row: FloatArray, at: int) -> Vec:
     """Read a vector from a row."""
     return row[at], row[at + 1], row[at + 2]

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from robostral.arm.arm import Arm
 from robostral.arm.chain import EXTRA_ROWS, KIND, Chain, FloatArray
-from robostral.jit import kernel
+from robostral.jit import inlined, kernel
 from robostral.kinematics.closest import load, segment_box, segment_plane, segment_segment, subtract
 from robostral.kinematics.codes import BAD_SHAPE, OK
 from robostral.kinematics.fk import frames_kernel
@@ -61,7 +61,7 @@ def _shape(kind: int, *parts: ArrayLike) -> FloatArray:
     return row
 
 
-@kernel
+@inlined
 def _into_base(T: FloatArray, link: int, p: Vec) -> Vec:
     if link < 0:
         return p
@@ -70,7 +70,7 @@ def _into_base(T: FloatArray, link: int, p: Vec) -> Vec:
     return add(rotate(R, p), (M[0, 3], M[1, 3], M[2, 3]))
 
 
-@kernel
+@inlined
 def _store(result: FloatArray, radius_a: float, radius_b: float, distance: float, n: Vec, a: Vec, b: Vec) -> None:
     """Move the witness points from the segments to the surfaces."""
     a, b = subtract(a, scale(radius_a, n)), add(b, scale(radius_b, n))
@@ -80,11 +80,7 @@ def _store(result: FloatArray, radius_a: float, radius_b: float, distance: float
 
 @kernel
 def _against_shape(p: Vec, u: Vec, radius: float, shape: FloatArray, result: FloatArray) -> None:
-    if shape[0] == CAPSULE:
-        s = load(shape, 1)
-        distance, n, a, b = segment_segment(p, u, s, subtract(load(shape, 4), s))
-        _store(result, radius, shape[7], distance, n, a, b)
-    elif shape[0] == PLANE:
+    if shape[0] == PLANE:
         distance, n, a, b = segment_plane(p, u, load(shape, 1), shape[4])
         _store(result, radius, 0.0, distance, n, a, b)
     else:
@@ -112,10 +108,10 @@ def distance_kernel(
 
     Args:
         model: `Chain.model`.
-        links: Link of each capsule, -1 for the base, shape (m,).
-        capsules: `Capsules.array`, shape (m, 7).
+        links: Link of each capsule, -1 for the base and the cell, shape (m,).
+        capsules: Capsules of the arm and the cell as in `Capsules.array`, shape (m, 7).
         checks: Capsule a, and capsule b or -1 - index of a shape, shape (c, 2).
-        shapes: Shapes of the cell, shape (k, 16).
+        shapes: Boxes and planes of the cell, shape (k, 16).
         q: Joint positions [rad], shape (n,).
         T: Filled with the frames, shape (n + 2, 4, 4).
         ends: Filled with origin and direction of the segments in `base`, shape (m, 6).
@@ -187,21 +183,24 @@ class Distances:
 
     Attributes:
         names: What each check holds against what, shape (c,).
-        checks: Capsule a, and capsule b or -1 - index of a shape, shape (c, 2).
+        checks: Capsule a, and capsule b or -1 - index of a box or plane, shape (c, 2).
         results: Rows of the last `compute`, shape (c, 10).
     """
 
     def __init__(self, arm: Arm, shapes: Sequence[FloatArray] = (), chain: Chain | None = None) -> None:
         self.chain = arm.chain if chain is None else chain
-        self.capsules = arm.capsules
-        self.shapes = np.array(shapes).reshape(-1, SHAPE_COLUMNS)
-        moving = np.flatnonzero(self.capsules.links >= 0)
-        outside = [(int(a), -1 - k) for a in moving for k in range(len(self.shapes))]
-        self.checks: IntArray = np.concatenate([self.capsules.pairs, np.array(outside, dtype=np.int64).reshape(-1, 2)])
+        rows = np.array(shapes).reshape(-1, SHAPE_COLUMNS)
+        self.arm_capsules = len(arm.capsules.links)
+        round_ones, self.shapes = rows[rows[:, 0] == CAPSULE], rows[rows[:, 0] != CAPSULE]
+        self.links: IntArray = np.concatenate([arm.capsules.links, np.full(len(round_ones), -1)])
+        self.capsules: FloatArray = np.concatenate([arm.capsules.array, round_ones[:, 1:8]])
+        others = [*range(self.arm_capsules, len(self.links)), *(-1 - k for k in range(len(self.shapes)))]
+        outside = [(int(a), other) for a in np.flatnonzero(arm.capsules.links >= 0) for other in others]
+        self.checks: IntArray = np.concatenate([arm.capsules.pairs, np.array(outside, dtype=np.int64).reshape(-1, 2)])
         self.names = tuple(f"{self._name(a)} - {self._name(b)}" for a, b in self.checks.tolist())
         self.results: FloatArray = np.full((len(self.checks), RESULT_COLUMNS), math.nan)
         self.T: FloatArray = np.zeros((self.chain.n + 2, 4, 4))
-        self.ends: FloatArray = np.zeros((len(self.capsules.array), 6))
+        self.ends: FloatArray = np.zeros((len(self.capsules), 6))
 
     def compute(self, q: ArrayLike) -> FloatArray:
         """Compute all distances [m] at q [rad], shape (n,); returns a view of shape (c,), valid until the next call.
@@ -213,23 +212,22 @@ class Distances:
         position = as_joints("q", q, self.chain)
         if position.ndim != 1:
             raise InvalidArray(f"q has shape {position.shape}, needs ({self.chain.n},)")
-        arm = self.capsules
-        distance_kernel(
-            self.chain.model, arm.links, arm.array, self.checks, self.shapes, position, self.T, self.ends, self.results
-        )
+        fixed = (self.chain.model, self.links, self.capsules, self.checks, self.shapes)
+        distance_kernel(*fixed, position, self.T, self.ends, self.results)
         return self.results[:, DISTANCE]
 
     def gradient(self, check: int) -> FloatArray:
         """Compute the gradient [m/rad] of a check's distance at the last q, shape (n,)."""
         a, b = self.checks[check].tolist()
         gradient = np.empty(self.chain.n)
-        links = self.capsules.links
-        link_b = -1 if b < 0 else int(links[b])
-        gradient_kernel(self.chain.model, self.T, int(links[a]), link_b, self.results[check], gradient)
+        link_b = -1 if b < 0 else int(self.links[b])
+        gradient_kernel(self.chain.model, self.T, int(self.links[a]), link_b, self.results[check], gradient)
         return gradient
 
     def _name(self, index: int) -> str:
         if index < 0:
-            return f"shape {-1 - index}"
-        link = int(self.capsules.links[index])
+            return f"{'plane' if self.shapes[-1 - index, 0] == PLANE else 'box'} {-1 - index}"
+        if index >= self.arm_capsules:
+            return f"capsule {index - self.arm_capsules}"
+        link = int(self.links[index])
         return self.chain.base_name if link < 0 else self.chain.link_names[link]

@@ -94,7 +94,7 @@ class Toolbox:
     def solve(self, T: FloatArray, q0: FloatArray) -> tuple[FloatArray, bool]:
         """Solve one pose to about 1e-6, with its own defaults otherwise; return q and whether it claims success."""
         solution = self.ets.ik_LM(T, q0=q0, tol=1e-12, joint_limits=True)
-        return np.asarray(solution[0]), bool(solution[1])
+        return np.asarray(solution.q).reshape(-1), bool(np.all(solution.success))
 
 
 class Bullet:

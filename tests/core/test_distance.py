@@ -133,7 +133,7 @@ def test_a_folded_arm_collides_with_itself_and_the_floor_with_a_low_one():
     assert values[: len(arm.capsules.pairs)].min() < 0
     values = distances.compute(np.array([0.0, 0.3, 0.0, 0.0, 0.0, 0.0]))
     assert values[len(arm.capsules.pairs) :].min() < 0
-    assert any(name.endswith("shape 0") for name in distances.names)
+    assert any(name.endswith("plane 0") for name in distances.names)
 
 
 def test_shapes_refuse_what_is_none():
