@@ -145,13 +145,16 @@ def pack_limits(
 
 
 def levers(chain: Chain, limits: Limits) -> FloatArray:
-    """Bound how far the tcp moves per unit of each joint's motion, shape (n,) [m/rad, or 1 if prismatic]."""
+    """Bound how far the tcp moves per unit of each joint's motion, shape (n,) [m/rad, or m/m if prismatic].
+
+    It also bounds how much that may change per unit of another joint's motion: 1 at least beside a prismatic joint.
+    """
     n, model = chain.n, chain.model
     sliding = model[:n, KIND] != 0.0
     links = np.linalg.norm(model[:, POS : POS + 3], axis=1)
     links[:n] += np.where(sliding, np.abs(limits.array[: Q_MAX + 1]).max(axis=0), 0.0)
     after = np.array([links[i + 1 : n].sum() + links[n + 1] for i in range(n)])
-    return np.where(sliding, 1.0, after)
+    return np.maximum(after, 1.0) if sliding.any() else after
 
 
 def new_state(n: int) -> FloatArray:
