@@ -13,6 +13,7 @@ import zmq
 from robostral.bundle import Bundle, OnnxPolicy, load
 from robostral.errors import ServingError
 from robostral.process import Child
+from robostral.runtime.realtime import precede
 from robostral.serving.client import PolicyClient
 from robostral.serving.keys import KeyStore
 from robostral.serving.wire import Layout
@@ -24,10 +25,13 @@ TIMEOUT_MS = 5000
 def run(bundle: str, n: int) -> dict[str, Any]:
     """Time one robot's round trip, CURVE on, in turn with a bare echo of as many bytes around one `session.run`.
 
+    Both servers and the client, as a robot's transport does, run before ordinary work where they may.
+
     Args:
         bundle: Name or path of the bundle to serve.
         n: Round trips of each kind.
     """
+    precede()
     with tempfile.TemporaryDirectory() as folder:
         keys = KeyStore(Path(folder) / "keys")
         keys.create()
@@ -63,6 +67,7 @@ class _Floor:
 
 
 def _echo(bundle: str, keys: str, pipe: Connection) -> None:
+    precede()
     loaded: Bundle = load(bundle)
     layout = Layout.of(loaded.sealed)
     policy, reply = OnnxPolicy(loaded), bytes(layout.reply_size(1))
