@@ -1,5 +1,6 @@
 """The driver against a twin: streaming, stops, faults and the way back, and what it says when it cannot."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -102,6 +103,18 @@ def test_a_stopped_program_and_a_frozen_controller_are_told_apart(driver: UrDriv
     becomes(driver, PlantStatus.NO_DATA)
     twin.lab.fault("freeze", 0)
     becomes(driver, PlantStatus.OK)
+
+
+def test_a_controller_that_hangs_is_given_up_and_found_again(driver: UrDriver, twin: Twin) -> None:
+    """The client would connect anew by itself, and end the process with it."""
+    state = DriverState(6)
+    os.kill(twin.child.pid, signal.SIGSTOP)
+    eventually(lambda: driver.read(state) == PlantStatus.NO_DATA)
+    eventually(lambda: driver.read(state) == PlantStatus.DISCONNECTED)
+    os.kill(twin.child.pid, signal.SIGCONT)
+    becomes(driver, PlantStatus.DISCONNECTED)
+    driver.connect()
+    swing(driver, 4, 0.05, 50)
 
 
 def test_packages_that_are_lost_or_late_do_no_harm(driver: UrDriver, twin: Twin) -> None:

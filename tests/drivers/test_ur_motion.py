@@ -96,8 +96,10 @@ def test_limits_are_those_of_the_arm(geometry: Geometry) -> None:
     assert state.violation() is None
     state.dq[2] = 3.2
     assert "elbow_joint at +3.20 rad/s" in (state.violation() or "")
-    state.dq[2], state.q[2] = 0.0, 3.2
+    state.dq[2], state.q[2] = 0.1, 3.2
     assert "elbow_joint at +3.200 rad leaves" in (state.violation() or "")
+    state.dq[2] = -0.1
+    assert state.violation() is None
     assert state.jump(state.q, state.q, DT) is None
     assert "wrist_3_joint by +0.100 rad" in (state.jump(state.q + np.array([0, 0, 0, 0, 0, 0.1]), state.q, DT) or "")
 

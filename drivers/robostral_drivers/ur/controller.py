@@ -98,13 +98,16 @@ class Controller:
         """Live through one period: watchdogs, program, set-point, World, outputs."""
         self.ticks += 1
         self._check_watchdogs()
+        q, dq = self.motion.q.copy(), self.motion.dq.copy()
         self.motion.driven = False
         self._run_script()
+        why = self.motion.violation()
+        if why is not None:
+            # Brake from the last set-point that kept the limits.
+            self.motion.q[:], self.motion.dq[:] = q, dq
+            self.protective_stop(why)
         if not self.motion.driven or self.safety_mode != SafetyMode.NORMAL:
             self.motion.brake(SAFETY_STOP)
-        why = self.motion.violation() if self.safety_mode == SafetyMode.NORMAL else None
-        if why is not None:
-            self.protective_stop(why)
         self.plant.write(self.motion.q)
         self.plant.advance()
         if self.plant.read(self._state) != PlantStatus.OK:

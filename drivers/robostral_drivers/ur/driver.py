@@ -7,11 +7,8 @@ Note:
     one: a silence of 1 / `watchdog_hz` ends the program there, and the arm brakes by itself.
 """
 
-import os
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,7 +17,7 @@ from numpy.typing import NDArray
 from robostral.arm import load_arm
 from robostral.driver import DriverInfo, DriverState, PlantStatus
 from robostral.errors import DriverError
-from robostral.extras import require
+from robostral_drivers.ur.client import Client
 from robostral_drivers.ur.probe import probe
 from robostral_drivers.ur.wire import RobotMode, RuntimeState, Safety
 
@@ -32,18 +29,10 @@ STOP_M_S2 = 10.0
 """Deceleration of the tcp in the controller's own stop [m/s²]."""
 STALE_PERIODS = 10
 """After so many periods without a newer time stamp there is no data."""
+LOST_NS = 500_000_000
+"""After so long without data [ns] the connection is given up, before the client tries to mend it (2.5 s)."""
 _LOCKSTEP_S = 2.0
-_CALL_S = 3.0
 _EMERGENCY = (1 << 5) | Safety.ROBOT_EMERGENCY_STOPPED | Safety.EMERGENCY_STOPPED
-_FIELDS = [
-    "timestamp",
-    "actual_q",
-    "actual_qd",
-    "target_moment",
-    "robot_mode",
-    "runtime_state",
-    "safety_status_bits",
-]
 
 
 class UrDriver:
@@ -59,7 +48,6 @@ class UrDriver:
 
     Raises:
         UnknownName: No such arm.
-        MissingExtra: The client library is not installed.
         DriverError: A rate is not positive.
     """
 
@@ -68,13 +56,10 @@ class UrDriver:
     ) -> None:
         if not (rate_hz > 0.0 and watchdog_hz > 0.0):
             raise DriverError(f"rate_hz = {rate_hz} and watchdog_hz = {watchdog_hz} must be positive")
-        self._rtde_control = require("rtde_control", "drivers")
-        self._rtde_receive = require("rtde_receive", "drivers")
         self._host, self._arm, self._rate_hz, self._watchdog_hz = host, load_arm(arm), rate_hz, watchdog_hz
         self._period_s = 1.0 / rate_hz
         self._stale_ns = round(STALE_PERIODS * self._period_s * 1e9)
-        self._control: Any = None
-        self._receive: Any = None
+        self._client: Client | None = None
         self._info: DriverInfo | None = None
         self._lockstep = self._armed = False
         self._status, self._sent, self._seen_s, self._seen_ns = PlantStatus.DISCONNECTED, 0, -1.0, 0
@@ -92,17 +77,12 @@ class UrDriver:
         Calling it again leaves the old connection first: that is the way back after a stop of the controller.
 
         Raises:
+            MissingExtra: The client library is not installed.
             DriverError: Names the address and what to do.
         """
         self.close()
         found = probe(self._host, self._arm.name, self._rate_hz)
-        try:
-            with _quiet():
-                self._receive = self._rtde_receive.RTDEReceiveInterface(self._host, self._rate_hz, list(_FIELDS))
-                self._control = self._rtde_control.RTDEControlInterface(self._host, self._rate_hz)
-        except Exception as error:  # the client throws several standard exceptions of C++
-            self.close()
-            raise DriverError(f"the controller at {self._host} did not start our program: {error}") from error
+        self._client = Client(self._host, self._rate_hz)
         self._lockstep, self._armed, self._sent, self._seen_s = found.lockstep, False, 0, -1.0
         self._info = DriverInfo(
             "ur", self._arm.name, self._arm.chain.joint_names, found.is_twin, ("joint_position",), self._rate_hz
@@ -118,13 +98,17 @@ class UrDriver:
         A read without a write since the last one also tells the controller that we live. In front of a lock-step twin
         it waits for the measurement that follows from the last command.
         """
-        receive = self._receive
-        if receive is None or not receive.isConnected():
+        client = self._client
+        if client is None or client.lost:
+            return self._fail(PlantStatus.DISCONNECTED)
+        receive = client.receive
+        if not receive.isConnected():
+            client.abandon()
             return self._fail(PlantStatus.DISCONNECTED)
         if self._seen_s >= 0.0 and not self._sent and self._status == PlantStatus.OK:
-            self._send(self._control.kickWatchdog)
+            self._send(client.control.kickWatchdog)
         if self._lockstep:
-            self._await_answer()
+            self._await_answer(receive)
         self._sent = 0
         stamp = receive.getTimestamp()
         for _ in range(2):  # the receiver may swap packages between two calls
@@ -137,46 +121,50 @@ class UrDriver:
         if stamp != self._seen_s:
             self._seen_s, self._seen_ns = stamp, now
         state.t_ns, state.plant_time_s = self._seen_ns, stamp
-        if now - self._seen_ns > self._stale_ns and not self._lockstep:
-            return self._fail(PlantStatus.NO_DATA)
-        return self._judge()
+        silent_ns = 0 if self._lockstep else now - self._seen_ns
+        if silent_ns > LOST_NS:
+            client.abandon()
+        return self._fail(PlantStatus.NO_DATA) if silent_ns > self._stale_ns else self._judge(receive)
 
     def write(self, q_c: NDArray[np.float64]) -> PlantStatus:
         """Send one joint position command [rad], shape (n,); return a `PlantStatus`.
 
         The first one after `connect` or a fault also arms the watchdog, which takes a few periods more.
         """
-        if self._status != PlantStatus.OK:
+        if self._status != PlantStatus.OK or self._client is None:
             return self._status
+        control = self._client.control
         if not self._armed:
-            if not self._send(self._control.setWatchdog, self._watchdog_hz, packages=2):
+            if not self._send(control.setWatchdog, self._watchdog_hz, packages=2):
                 return self._fail(PlantStatus.REFUSED)
             self._armed = True
-        if not self._send(self._control.servoJ, q_c.tolist(), 0.0, 0.0, self._period_s, LOOKAHEAD_S, GAIN):
+        if not self._send(control.servoJ, q_c.tolist(), 0.0, 0.0, self._period_s, LOOKAHEAD_S, GAIN):
             return self._fail(PlantStatus.REFUSED)
         return PlantStatus.OK
 
     def stop(self) -> None:
-        """Let the controller stop the arm on its path; returns when it is at rest, after 3 s at most."""
-        self._ask(lambda: self._control.servoStop(STOP_M_S2))
+        """Let the controller stop the arm on its path; returns when it is at rest, after 3 s at most.
+
+        A stop that outlasts the watchdog's patience ends the program too; then `connect` again.
+        """
+        self._ask(lambda control: control.servoStop(STOP_M_S2))
 
     def close(self) -> None:
         """End the control script and leave; takes about a second. Calling it twice is harmless."""
         self.stop()
-        self._ask(lambda: self._control.stopScript())
-        with _quiet():
-            # The client disconnects when it is dropped, and sleeps half a second over each connection.
-            self._control = self._receive = None
+        self._ask(lambda control: control.stopScript())
+        if self._client is not None:
+            self._client.close()
+            self._client = None
         self._fail(PlantStatus.DISCONNECTED)
 
-    def _judge(self) -> PlantStatus:
-        bits = self._receive.getSafetyStatusBits()
+    def _judge(self, receive: Any) -> PlantStatus:
+        bits = receive.getSafetyStatusBits()
         if bits & _EMERGENCY:
             return self._fail(PlantStatus.EMERGENCY_STOP)
         if bits & Safety.PROTECTIVE_STOPPED:
             return self._fail(PlantStatus.PROTECTIVE_STOP)
-        running = self._receive.getRobotMode() == RobotMode.RUNNING
-        if not running or self._receive.getRuntimeState() != RuntimeState.PLAYING:
+        if receive.getRobotMode() != RobotMode.RUNNING or receive.getRuntimeState() != RuntimeState.PLAYING:
             return self._fail(PlantStatus.NOT_RUNNING)
         self._status = PlantStatus.OK
         return PlantStatus.OK
@@ -192,35 +180,16 @@ class UrDriver:
         except Exception:  # the connection is gone and the client could not mend it; `read` says so too
             return False
 
-    def _ask(self, call: Callable[[], object]) -> None:
-        """Make a call that waits for the controller, if there is one; the client itself would wait for minutes."""
-        if self._status != PlantStatus.OK or not self._receive.isConnected():
+    def _ask(self, call: Callable[[Any], object]) -> None:
+        client = self._client
+        if client is None or self._status != PlantStatus.OK:
             return
-        thread = threading.Thread(target=call, daemon=True)
-        with _quiet():
-            thread.start()
-            thread.join(_CALL_S)
-        if thread.is_alive():
-            self._fail(PlantStatus.NO_DATA)
+        if not client.receive.isConnected() or not client.ask(lambda: call(client.control)):
+            client.abandon()
+            self._fail(PlantStatus.DISCONNECTED)
 
-    def _await_answer(self) -> None:
+    def _await_answer(self, receive: Any) -> None:
         expected = self._seen_s + (self._sent - 0.5) * self._period_s
         deadline = time.monotonic() + _LOCKSTEP_S
-        while self._receive.getTimestamp() < expected and time.monotonic() < deadline:
+        while receive.getTimestamp() < expected and time.monotonic() < deadline:
             time.sleep(50e-6)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Send what the client prints from C++ nowhere."""
-    saved = [(fd, os.dup(fd)) for fd in (1, 2)]
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        for fd, _ in saved:
-            os.dup2(nowhere, fd)
-        yield
-    finally:
-        for fd, copy in saved:
-            os.dup2(copy, fd)
-            os.close(copy)
-        os.close(nowhere)

@@ -93,7 +93,8 @@ class Motion:
         if over.any():
             i = int(over.argmax())
             return f"{self._names[i]} at {self.dq[i]:+.2f} rad/s exceeds {self._speed[i]:.2f} rad/s"
-        outside = (self.q < self._low) | (self.q > self._high)
+        # On the way out only: a joint that a stop has carried outside must be able to come back.
+        outside = ((self.q < self._low) & (self.dq < 0.0)) | ((self.q > self._high) & (self.dq > 0.0))
         if outside.any():
             i = int(outside.argmax())
             return f"{self._names[i]} at {self.q[i]:+.3f} rad leaves [{self._low[i]:.3f}, {self._high[i]:.3f}]"

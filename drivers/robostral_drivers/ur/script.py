@@ -8,6 +8,7 @@ Note:
     Not emulated: force mode, servoc and move_until_contact (they end the program with a word); sensors read zero.
 """
 
+import math
 import re
 from collections import deque
 from collections.abc import Callable
@@ -90,7 +91,7 @@ class ControlScript:
 
     def command(self) -> tuple[int, list[float]]:
         """Return the command register and the first six numbers that came with it."""
-        return self._int(0), [self._float(i) for i in range(6)]
+        return self._int(0), [self._c.inputs[f"input_double_register_{self._offset + i}"] for i in range(6)]
 
     def _loop(self) -> Moves:
         executing = False
@@ -130,7 +131,10 @@ class ControlScript:
         return int(self._c.inputs[f"input_int_register_{self._offset + i}"])
 
     def _float(self, i: int) -> float:
-        return float(self._c.inputs[f"input_double_register_{self._offset + i}"])
+        value = float(self._c.inputs[f"input_double_register_{self._offset + i}"])
+        if not math.isfinite(value):
+            raise ScriptError(f"input_double_register_{self._offset + i} holds {value}")
+        return value
 
     def _floats(self, i: int) -> list[float]:
         return [self._float(i + k) for k in range(6)]
