@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from rich.progress import Progress
 
 from robostral.bundle import Success
 from robostral.bundle.policy import open_session
 from robostral_policies.config import MAX_SEED, TrainConfig
-from robostral_policies.dagger import Advance
+from robostral_policies.progress import finish
 from robostral_policies.rollout import Episode, Plan, Rollouts
 
 FIRST_SEED = 1 << 40
@@ -58,12 +59,12 @@ class Judge:
     Attributes:
         rollouts: Where episodes are played.
         config: How many, and the seed they follow from.
-        advance: Hears of every episode.
+        progress: Shows a bar for each pilot.
     """
 
     rollouts: Rollouts
     config: TrainConfig
-    advance: Advance
+    progress: Progress
 
     def evaluate(self, model: bytes) -> Evaluation:
         """Judge an exported model."""
@@ -75,11 +76,14 @@ class Judge:
     def row(self, plan: Plan, episodes: int) -> Row:
         """Play `episodes` fresh episodes and count."""
         first = FIRST_SEED + self.config.seed * MAX_SEED
+        bar = self.progress.add_task(f"{plan.pilot}: fresh episodes", total=episodes)
         played: list[Episode] = []
         for episode in self.rollouts.play(range(first, first + episodes), plan):
             played.append(episode)
-            self.advance(1)
-        return self._count(plan.pilot, played)
+            self.progress.advance(bar)
+        row = self._count(plan.pilot, played)
+        finish(self.progress, bar, f"{plan.pilot}: {row.success.successes} of {episodes} fresh episodes")
+        return row
 
     def _count(self, pilot: str, episodes: list[Episode]) -> Row:
         cycles = np.array([episode.steps * self._step_s for episode in episodes if episode.success])
@@ -88,7 +92,7 @@ class Judge:
             pilot,
             Success.of(len(cycles), len(episodes)),
             (float(cycles.mean()), float(np.percentile(cycles, 95))) if len(cycles) else None,
-            dict(Counter(episode.reason or "time is up" for episode in failed)),
+            dict(Counter(episode.reason for episode in failed)),
             tuple(episode.seed for episode in failed),
         )
 

@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import connection, get_context, parent_process
@@ -110,17 +111,16 @@ class Cell:
         rng = np.random.default_rng([seed, 1])
         expert_drives, noisy = rng.random() < plan.beta, rng.random() < plan.noisy
         act = self._act("expert" if expert_drives else plan.pilot, plan.model, rng)
-        obs, info = self._env.reset(seed=seed)
-        seen, labels, done = [], [], False
+        obs, _ = self._env.reset(seed=seed)
+        seen, done = [], False
         while not done:
             seen.append(self._checked(obs, seed))
-            if plan.label:
-                labels.append(self._expert(obs))
             chunk = self._disturbed(act(obs), rng, plan.noise) if noisy else act(obs)
             obs, _, terminated, truncated, info = self._env.step(self._to_action(chunk))
             done = terminated or truncated
-        reason, clean = str(info.get("reason", "")), not (expert_drives or noisy)
-        return Episode(seed, np.stack(seen), np.array(labels, np.float32), bool(info["success"]), reason, clean)
+        rows = np.stack(seen)
+        labels = np.asarray(self._expert(rows) if plan.label else [], np.float32)
+        return Episode(seed, rows, labels, info["success"], info["reason"], clean=not (expert_drives or noisy))
 
     def close(self) -> None:
         """Close the environment."""
@@ -166,14 +166,21 @@ class Rollouts:
         self._pool = _start_pool(env, workers) if workers > 1 else None
 
     def play(self, seeds: Sequence[int], plan: Plan) -> Iterator[Episode]:
-        """Play one episode per seed and yield them in the order of `seeds`, whoever finishes first."""
+        """Play one episode per seed and yield them in the order of `seeds`, whoever finishes first.
+
+        Raises:
+            TrainingError: A worker died, or the environment showed a number that is not finite.
+        """
         if self._pool is None:
             yield from (self.cell.play(seed, plan) for seed in seeds)
             return
         shares = [seeds[start : start + _SHARE] for start in range(0, len(seeds), _SHARE)]
         futures: list[Future[list[Episode]]] = [self._pool.submit(_play_share, share, plan) for share in shares]
-        for future in futures:
-            yield from future.result()
+        try:
+            for future in futures:
+                yield from future.result()
+        except BrokenProcessPool as error:
+            raise TrainingError("a worker process died (out of memory?); try fewer --workers") from error
 
     def close(self) -> None:
         """Let the workers finish the episode they are in, and end them."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 
 from robostral import bundle
 from robostral.bundle import Cost, Parity
@@ -18,6 +18,7 @@ from robostral_policies.dagger import Samples
 from robostral_policies.evaluate import Evaluation, Judge
 from robostral_policies.export import parity, probe, to_onnx
 from robostral_policies.lineage import lineage_of, machine
+from robostral_policies.progress import bars
 from robostral_policies.rollout import Rollouts
 from robostral_policies.training import Training
 
@@ -49,7 +50,7 @@ def train(
         workers: Processes that play episodes; the weights do not depend on it.
         resume: Go on with the training in the working folder.
         key: Private key (PEM, Ed25519) that signs the bundle; None leaves it unsigned.
-        console: Where progress is shown.
+        console: Where progress is shown; nowhere if None.
 
     Raises:
         TrainingError: There is an unfinished training, or the one to resume is another one, or numbers are not finite.
@@ -60,8 +61,7 @@ def train(
     bundle.check_folder(out)
     if key is not None:
         load_private(key)
-    columns = TextColumn("{task.description:<48}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Rollouts(config.env, workers) as rollouts, Progress(*columns, console=console) as progress:
+    with Rollouts(config.env, workers) as rollouts, bars(console or Console(quiet=True)) as progress:
         training = Training.start(config, Checkpoint(working_folder(out)), rollouts, resume)
         while not training.finished:
             training.play_round(progress)
@@ -89,9 +89,7 @@ def check_parity(training: Training, model: bytes) -> Parity:
 def judge(training: Training, model: bytes, progress: Progress) -> Evaluation:
     """Evaluate an exported model; leave `evaluation.json` and the training curve in the working folder."""
     config, checkpoint = training.state.config, training.checkpoint
-    total = config.evaluate.episodes + 3 * config.evaluate.baseline_episodes
-    bar = progress.add_task("fresh episodes", total=total)
-    evaluation = Judge(training.rollouts, config, lambda done: progress.advance(bar, done)).evaluate(model)
+    evaluation = Judge(training.rollouts, config, progress).evaluate(model)
     checkpoint.put("evaluation.json", msgspec.json.format(msgspec.json.encode(evaluation), indent=2))
     draw_curve(training.state, evaluation, checkpoint.folder / "curve.svg")
     return evaluation

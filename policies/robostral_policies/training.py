@@ -15,6 +15,7 @@ from robostral_policies.checkpoint import DATA, WEIGHTS, Checkpoint, RoundLog, S
 from robostral_policies.config import TrainConfig, TrainingError
 from robostral_policies.dagger import Samples
 from robostral_policies.export import to_onnx
+from robostral_policies.progress import finish
 from robostral_policies.rollout import Rollouts
 
 
@@ -89,8 +90,8 @@ class Training:
         losses = dagger.fit(self.actor, everything, config.fit, steps, seed, lambda done: progress.advance(bar, done))
         clean = [episode.success for episode in episodes if episode.clean]
         log = RoundLog(len(everything.obs), sum(clean), len(clean), tuple(losses), time.monotonic() - start)
-        progress.update(bar, description=f"{name}: {len(everything.obs):,} samples, loss {losses[-1]:.4f}")
         self._save(log)
+        finish(progress, bar, f"{name}: {log.samples:,} samples, loss {losses[-1]:.4f}, {log.seconds:.0f} s")
 
     def finish(self) -> None:
         """Note that the bundle is written."""

@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from rich.progress import Progress
 from robostral_policies import dagger
 from robostral_policies.config import MAX_SEED, TrainConfig
 from robostral_policies.evaluate import FIRST_SEED, Judge
@@ -42,7 +43,7 @@ def test_labels_are_the_experts_and_undisturbed(toy: TrainConfig) -> None:
 
 def test_rows_count_what_happened(toy: TrainConfig) -> None:
     with Rollouts(toy.env, 1) as rollouts:
-        judge = Judge(rollouts, toy, lambda _: None)
+        judge = Judge(rollouts, toy, Progress(disable=True))
         expert, nothing = judge.row(Plan("expert"), 10), judge.row(Plan("nothing"), 10)
     assert (expert.success.successes, expert.failures, expert.reasons) == (10, (), {})
     assert nothing.success.successes + len(nothing.failures) == 10

@@ -27,7 +27,7 @@ QUIET = Console(quiet=True)
 @pytest.fixture(scope="module")
 def unbroken(toy: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("unbroken") / "toy-v1"
-    train(toy, out, command="robostral train toy", console=QUIET)
+    train(toy, out, command="robostral train toy")
     return out
 
 
@@ -49,7 +49,7 @@ def test_a_training_ends_in_a_bundle_with_the_figures_of_its_run(unbroken: Path,
 
 
 def test_two_workers_train_the_same_weights(unbroken: Path, toy: TrainConfig, tmp_path: Path) -> None:
-    train(toy, tmp_path / "toy-v1", command="robostral train toy", workers=2, console=QUIET)
+    train(toy, tmp_path / "toy-v1", command="robostral train toy", workers=2)
     assert (tmp_path / "toy-v1/model.onnx").read_bytes() == (unbroken / "model.onnx").read_bytes()
 
 
@@ -60,11 +60,11 @@ def test_a_resumed_training_is_the_unbroken_one(unbroken: Path, toy: TrainConfig
             checkpoint = Checkpoint(working_folder(out))
             Training.start(toy, checkpoint, rollouts, resume=checkpoint.read() is not None).play_round(progress)
     with pytest.raises(TrainingError, match="after round 2 of 3: add --resume"):
-        train(toy, out, command="robostral train toy", console=QUIET)
+        train(toy, out, command="robostral train toy")
     other = replace(toy, fit=replace(toy.fit, batch=64))
     with pytest.raises(TrainingError, match=r"other figures: fit.batch 128 -> 64"):
-        train(other, out, command="robostral train toy", resume=True, console=QUIET)
-    train(toy, out, command="robostral train toy", resume=True, console=QUIET)
+        train(other, out, command="robostral train toy", resume=True)
+    train(toy, out, command="robostral train toy", resume=True)
     assert (out / "model.onnx").read_bytes() == (unbroken / "model.onnx").read_bytes()
 
 
@@ -97,7 +97,7 @@ def test_a_key_signs_the_bundle(toy: TrainConfig, tmp_path: Path) -> None:
     short = replace(toy, dagger=replace(toy.dagger, rounds=1), fit=replace(toy.fit, last_steps=20))
     out = tmp_path / "toy-v1"
     for _ in range(2):  # a finished training may be started anew, and its bundle is replaced
-        train(short, out, command="robostral train toy", key=private, console=QUIET)
+        train(short, out, command="robostral train toy", key=private)
     signer = bundle.load(out, plant="real", trusted_keys=public.parent).signer
     assert signer is not None
     assert signer.name == "owner"
@@ -107,16 +107,16 @@ def test_what_cannot_end_well_is_refused_before_any_work(toy: TrainConfig, tmp_p
     (tmp_path / "full").mkdir()
     (tmp_path / "full/thesis.tex").write_text("mine")
     with pytest.raises(ConfigError, match=r"thesis\.tex"):
-        train(toy, tmp_path / "full", command="", console=QUIET)
+        train(toy, tmp_path / "full", command="")
     with pytest.raises(ConfigError, match="cannot read the key"):
-        train(toy, tmp_path / "a", command="", key=tmp_path / "no.key", console=QUIET)
+        train(toy, tmp_path / "a", command="", key=tmp_path / "no.key")
     with pytest.raises(TrainingError, match="nothing to resume"):
-        train(toy, tmp_path / "a", command="", resume=True, console=QUIET)
+        train(toy, tmp_path / "a", command="", resume=True)
     with pytest.raises(TrainingError, match="cannot be trained on"):
-        train(replace(toy, env="CartPole-v1"), tmp_path / "a", command="", console=QUIET)
+        train(replace(toy, env="CartPole-v1"), tmp_path / "a", command="")
     unknown = replace(toy, actor=replace(toy.actor, near={"eror": NearConfig(reach=1.0, fine=0.1)}))
     with pytest.raises(TrainingError, match=r"no group of the contract \(q, goal, error\)"):
-        train(unknown, tmp_path / "a", command="", console=QUIET)
+        train(unknown, tmp_path / "a", command="")
 
 
 def test_a_damaged_checkpoint_is_named(toy: TrainConfig, tmp_path: Path) -> None:

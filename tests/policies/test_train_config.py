@@ -1,5 +1,8 @@
 """Presets load, and what the command line changes is checked like a preset."""
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,6 +43,15 @@ def test_settings_change_figures(rounds: int, hidden: list[int], fine: float) ->
 def test_a_wrong_setting_is_named(setting: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         override(PRESET, [setting])
+
+
+def test_a_missing_package_is_answered_with_its_extra() -> None:
+    code = (
+        "import sys; sys.modules['safetensors'] = None; from robostral.cli import main; main(['train', 'ur5e-reach'])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (run.returncode, run.stderr.count("\n")) == (2, 1)
+    assert 'pip install "robostral[train]"' in run.stderr
 
 
 def test_an_unknown_preset_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

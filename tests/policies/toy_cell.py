@@ -61,10 +61,10 @@ class ToyCell(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         return np.concatenate([self.q, self.goal, self.goal - self.q]).astype(np.float32)
 
     def expert(self, obs: NDArray[np.float32]) -> NDArray[np.float64]:
-        left, chunk = obs[4:].astype(float), np.zeros((3, 2))
-        for step in chunk:
-            step[:] = np.clip(0.5 * left, -BOUND, BOUND)
-            left = left - step
+        left, chunk = obs[..., 4:].astype(float), np.zeros((*obs.shape[:-1], 3, 2))
+        for step in range(3):
+            chunk[..., step, :] = np.clip(0.5 * left, -BOUND, BOUND)
+            left = left - chunk[..., step, :]
         return chunk
 
 
