@@ -1,7 +1,7 @@
 """The one way kernels are compiled: cached, without the GIL, IEEE division, no reordering of float operations."""
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numba
 
@@ -19,5 +19,9 @@ def kernel(function: F) -> F:
 
 
 def inlined(function: F) -> F:
-    """Compile a helper of kernels so that it is pasted into each of them; otherwise like `kernel`."""
-    return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function))
+    """Compile a helper so that it is pasted into each kernel that calls it; Python itself cannot call it.
+
+    Without entry points for Python and C it compiles in half the time.
+    """
+    options: Any = {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function))

@@ -24,6 +24,8 @@ from robostral.kinematics.ur import is_ur, ur_ik_kernel
 ARMS = ("panda", "ur5e")
 ROUNDS = 21
 BATCH = 10_000
+CLOCK = time.process_time
+"""Time of this process alone, so that other work on the machine does not count."""
 Report = dict[str, Any]
 
 
@@ -61,8 +63,8 @@ def worst_of(arms: dict[str, Report]) -> Report:
     return worst
 
 
-def _median_us(statement: str | Callable[[], object], names: dict[str, Any] | None, number: int) -> float:
-    return timeit.timeit(statement, number=number, globals=names) / number * 1e6
+def _time_us(statement: str | Callable[[], object], names: dict[str, Any] | None, number: int) -> float:
+    return timeit.timeit(statement, number=number, globals=names, timer=CLOCK) / number * 1e6
 
 
 def random_states(arm: Arm, count: int, seed: int) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -135,7 +137,7 @@ def _measure_one(
     times: dict[str, list[float]] = {label: [] for label in statements}
     for _ in range(ROUNDS):
         for label, (text, names, number, share) in statements.items():
-            times[label].append(_median_us(text, names, number) / share)
+            times[label].append(_time_us(text, names, number) / share)
     report: Report = {label: float(np.median(values)) for label, values in times.items()}
     if "pinocchio_us" in report:
         report["batch_ratio_vs_pinocchio"] = report["pinocchio_us"] / report["batch_us"]
@@ -159,9 +161,9 @@ def measure_ik(arm: Arm, poses: int) -> Report:
     solve(T[0])
     times, solved = [], 0
     for pose in T:
-        start = time.perf_counter()
+        start = CLOCK()
         code = solve(pose)
-        times.append(time.perf_counter() - start)
+        times.append(CLOCK() - start)
         solved += code == OK and _confirmed(arm, pose, q)
     report: Report = {
         "n": poses,
@@ -201,9 +203,9 @@ def _peers_ik(arm: Arm, T: FloatArray, ours_us: float) -> Report:
 def _time_peer(label: str, arm: Arm, T: FloatArray, solve: Callable[[FloatArray], FloatArray]) -> Report:
     times, solved = [], 0
     for pose in T:
-        start = time.perf_counter()
+        start = CLOCK()
         q = solve(pose)
-        times.append(time.perf_counter() - start)
+        times.append(CLOCK() - start)
         solved += _confirmed(arm, pose, np.ascontiguousarray(q, dtype=np.float64))
     median, p99 = np.quantile(times, [0.5, 0.99]) * 1e6
     return {
@@ -229,7 +231,7 @@ def measure_distance(arm: Arm) -> Report:
     out = (distances.T, distances.ends, distances.results)
     distances.compute(Q[0])
     rounds = [
-        _median_us(lambda: [distance.distance_kernel(*fixed, q, *out) for q in Q], None, 1) / len(Q)
+        _time_us(lambda: [distance.distance_kernel(*fixed, q, *out) for q in Q], None, 1) / len(Q)
         for _ in range(ROUNDS)
     ]
     return {"us": float(np.median(rounds)), "checks": len(distances.checks), "shapes": len(shapes)}

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from robostral.arm import load_arm
 from robostral.arm.chain import transform
-from robostral.kinematics import InvalidArray, InvalidTransform, NotFinite
-from robostral.kinematics.closest import segment_box, segment_plane, segment_segment
+from robostral.jit import kernel
+from robostral.kinematics import InvalidArray, InvalidTransform, NotFinite, closest
 from robostral.kinematics.distance import (
     DISTANCE,
     NORMAL,
@@ -32,6 +32,21 @@ CELL = (
     capsule((0.4, 0.4, 0), (0.4, 0.4, 0.8), 0.05),
     box(T_BOX, (0.2, 0.1, 0.3)),
 )
+
+
+@kernel
+def segment_segment(p, u, s, v):
+    return closest.segment_segment(p, u, s, v)
+
+
+@kernel
+def segment_box(p, u, half):
+    return closest.segment_box(p, u, half)
+
+
+@kernel
+def segment_plane(p, u, normal, offset):
+    return closest.segment_plane(p, u, normal, offset)
 
 
 def vectors(seed, count, spread=1.0):

@@ -9,8 +9,6 @@ from hypothesis import strategies as st
 
 from robostral.arm import load_arm
 from robostral.arm.arm import build_arm
-from robostral.arm.chain import frozen
-from robostral.arm.limits import Q_MAX, Q_MIN
 from robostral.arm.table import Joint, Origin
 from robostral.kinematics import (
     InvalidArray,
@@ -247,9 +245,3 @@ def test_kernels_return_codes_for_what_faces_raise(name):
     assert function(*arguments) == BAD_SHAPE
     function, arguments = kernel_calls(7, rng.uniform(-1, 1, 7))[name]
     assert function(*arguments) == OK
-
-
-def test_limits_of_a_read_only_q_do_not_matter_to_the_result():
-    arm = ARMS["ur5e"]
-    q = frozen(np.clip(arm.home, arm.limits.array[Q_MIN], arm.limits.array[Q_MAX]))
-    np.testing.assert_array_equal(fk.tcp(arm.chain, q), fk.tcp(arm.chain, arm.home))

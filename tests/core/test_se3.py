@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from robostral.jit import kernel
 from robostral.kinematics import se3
 from robostral.kinematics.vector import sincos_kernel
 
@@ -21,6 +22,11 @@ def call(kernel, value, shape, *more):
     out = np.full(shape, math.nan)
     kernel(np.ascontiguousarray(value), *more, out)
     return out
+
+
+@kernel
+def sincos(angle):
+    return sincos_kernel(angle)
 
 
 def exp(twist):
@@ -103,11 +109,11 @@ def test_interpolation_starts_and_ends_right_and_turns_evenly(a, b, s):
 
 @given(st.floats(-1e6, 1e6))
 def test_sine_and_cosine_are_those_of_the_library(angle):
-    sine, cosine = sincos_kernel(angle)
+    sine, cosine = sincos(angle)
     assert sine == pytest.approx(math.sin(angle), abs=3e-16)
     assert cosine == pytest.approx(math.cos(angle), abs=3e-16)
 
 
 @pytest.mark.parametrize("angle", [math.nan, math.inf, -math.inf, 1e9, 1e308])
 def test_sine_of_no_angle_is_nan(angle):
-    assert all(math.isnan(value) for value in sincos_kernel(angle))
+    assert all(math.isnan(value) for value in sincos(angle))
