@@ -181,7 +181,12 @@ def jacobian(
     """
     (q,) = as_states(chain, limits, q=q)
     J = np.empty((*q.shape[:-1], 6, chain.n))
-    kernels = {"aligned": jacobian_kernel, "world": jacobian_world_kernel, "local": jacobian_local_kernel}
-    for row, out in zip(np.atleast_2d(q), J.reshape(-1, 6, chain.n), strict=True):
-        kernels[frame](chain.model, row, out)
+    if q.ndim == 1:
+        _KERNELS[frame](chain.model, q, J)
+    else:
+        for row, out in zip(q, J, strict=True):
+            _KERNELS[frame](chain.model, row, out)
     return J
+
+
+_KERNELS = {"aligned": jacobian_kernel, "world": jacobian_world_kernel, "local": jacobian_local_kernel}
