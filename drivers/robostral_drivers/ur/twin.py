@@ -124,14 +124,14 @@ class UrTwin:
         self.host, self._lockstep, self._running = host, lockstep, True
         self._selector = selectors.DefaultSelector()
         self._clients: list[Client] = []
-        self._record: IO[bytes] | None = record.open("wb", buffering=0) if record else None
-        self.slips = 0
+        self.slips, model = 0, load_arm(arm)
         # Taken at once, so that a port in use is told at once; answered only when everything stands.
         listeners = _bind(host)
+        self._record: IO[bytes] | None = record.open("wb", buffering=0) if record else None
         plant = cast(Plant, load_driver("sim", arm=arm, realtime=False))
         plant.connect(q) if q is not None else plant.connect()  # type: ignore[call-arg]
         self.controller = Controller(
-            load_arm(arm),
+            model,
             plant,
             clock=None if lockstep else time.monotonic,
             lockstep=lockstep,
