@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP    := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test check bench build clean clean-kernels weights
 .DELETE_ON_ERROR:
@@ -33,18 +33,20 @@ build: $(VENV)/.dev
 	$(BIN)/python -m build --quiet
 	for package in dist/*.whl dist/*.tar.gz; do \
 		rm -rf build/smoke && $(PYTHON) -m venv build/smoke && \
-		build/smoke/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $$package && \
+		build/smoke/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt $$package && \
 		build/smoke/bin/robostral --help > /dev/null && \
 		(cd build && smoke/bin/robostral bundle verify ur5e-reach-v1) || exit 1; \
 	done
 
 # Each stamp is an environment that holds at least what its name says; the larger one serves the smaller target too.
 $(VENV)/.demo: pyproject.toml constraints.txt
+	@echo "installing into $(VENV) (a minute or two, once) ..."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -f $(VENV)/.dev && $(PIP) -e '.[dev]' || $(PIP) -e '.[serve,sim,drivers,view]'
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt
+	@echo "installing into $(VENV) (a minute or two, once) ..."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) -e '.[dev]'
 	touch $@ $(VENV)/.demo

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robostral.demo.plant import Plant
-from robostral.demo.poses import Goal, Reach, ask_goal, brief, go_home, park, progress, reach, rearm, wait_for
+from robostral.demo.poses import Goal, Reach, brief, go_home, insist, park, progress, reach, rearm, wait_for
 from robostral.runtime.ladder import BRAKE_NS, Mode
 from robostral.runtime.runlog import RunLog
 from robostral.runtime.status import Status
@@ -65,7 +65,7 @@ def unleash(plant: Plant, goals: Sequence[Goal], seed: int) -> tuple[list[Reach]
 
 
 def _kill_on_the_way(plant: Plant, goal: Goal, rng: np.random.Generator) -> Kill:
-    start = ask_goal(plant, goal)
+    start = insist(plant, "goal", *goal)
     share = rng.uniform(0.35, 0.9)
     wait_for(plant, lambda now: _left(now) < share * _left(start), "the arm to move")
     t_ns = time.monotonic_ns()

@@ -101,8 +101,7 @@ def go_home(plant: Plant) -> None:
         DemoFailed: It did not get there.
     """
     with plant.console.status("waiting for the policy server, then moving home ..."):
-        wait_for(plant, lambda status: status.connected, "a policy server that answers")
-        plant.runtime.control.ask("rearm")
+        rearm(plant)
         plant.runtime.control.ask("home")
         wait_for(plant, lambda status: status.mode != "MOVING", "the arm to be home")
     status = plant.runtime.status()
@@ -113,7 +112,7 @@ def go_home(plant: Plant) -> None:
 def reach(plant: Plant, goal: Goal, show: Callable[[Status], None] = lambda _: None) -> Reach:
     """Ask for a goal and wait until the arm has settled there, or time is up; a stop on the way is re-armed."""
     rate_hz = 1.0 / plant.period_s
-    before = ask_goal(plant, goal)
+    before = insist(plant, "goal", *goal)
     began, inside_since, status, reason = before.tick, None, before, "time limit"
     t_ns = time.monotonic_ns()
     while status.tick - began < REACH_TIMEOUT_S * rate_hz:
@@ -124,7 +123,7 @@ def reach(plant: Plant, goal: Goal, show: Callable[[Status], None] = lambda _: N
         if status.mode in {"HOLD", "FAULT"}:
             reason = f"{status.cause} on the way"
             rearm(plant)
-            ask_goal(plant, goal)
+            insist(plant, "goal", *goal)
         inside = status.goal_error_m <= POSITION_TOLERANCE_M and status.goal_error_rad <= ROTATION_TOLERANCE_RAD
         inside_since = (inside_since or status.tick) if inside and status.mode == "RUN" else None
         if inside_since is not None and status.tick - inside_since >= SETTLED_S * rate_hz:
@@ -134,8 +133,14 @@ def reach(plant: Plant, goal: Goal, show: Callable[[Status], None] = lambda _: N
     return Reach(tuple(goal), t_ns, reason == "reached", cycle_s, status.goal_error_m, status.goal_error_rad, reason)
 
 
-def ask_goal(plant: Plant, goal: Goal) -> Status:
-    """Ask for a goal; a loop whose policy has just answered too slowly refuses, and is asked again for a while.
+def rearm(plant: Plant) -> None:
+    """Arm again after a stop, once the arm rests and the policy server answers."""
+    wait_for(plant, lambda status: status.connected, "a policy server that answers")
+    insist(plant, "rearm")
+
+
+def insist(plant: Plant, op: str, *args: float) -> Status:
+    """Ask the loop, and ask again for a while if it refuses: an arm may still move, a policy may just have been slow.
 
     Raises:
         ControlError: It still refuses after `PATIENCE_S`.
@@ -143,17 +148,11 @@ def ask_goal(plant: Plant, goal: Goal) -> Status:
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
-            return plant.runtime.control.ask("goal", *goal)
+            return plant.runtime.control.ask(op, *args)
         except ControlError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(10 * POLL_S)
-
-
-def rearm(plant: Plant) -> None:
-    """Arm again after a stop, once the arm rests and the policy server answers."""
-    wait_for(plant, lambda status: status.connected, "a policy server that answers")
-    plant.runtime.control.ask("rearm")
 
 
 def wait_for(plant: Plant, condition: Callable[[Status], bool], what: str, timeout_s: float = MODE_TIMEOUT_S) -> Status:

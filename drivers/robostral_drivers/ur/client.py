@@ -1,6 +1,5 @@
 """The vendor's client library, its rough edges covered: it prints, waits for minutes, and reconnects by itself."""
 
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -8,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from robostral.errors import DriverError
-from robostral.extras import require
+from robostral.extras import quiet, require
 
 if sys.platform != "win32":
     import resource
@@ -49,7 +48,7 @@ class Client:
         self.lost = False
         self._leaving: threading.Thread | None = None
         try:
-            with _quiet():
+            with quiet():
                 self.receive: Any = rtde_receive.RTDEReceiveInterface(host, rate_hz, list(FIELDS))
                 self.control: Any = rtde_control.RTDEControlInterface(host, rate_hz)
         except Exception as error:  # several standard exceptions of C++
@@ -58,7 +57,7 @@ class Client:
     def ask(self, call: Callable[[], object]) -> bool:
         """Make a call that waits for the controller; False when it was left alone after `CALL_S`."""
         thread = threading.Thread(target=call, daemon=True)
-        with _quiet():
+        with quiet():
             thread.start()
             thread.join(CALL_S)
         return not thread.is_alive()
@@ -79,7 +78,7 @@ class Client:
         """Leave; takes about a second, six where the controller hangs."""
         if self._leaving is not None:
             self._leaving.join()
-        with _quiet():
+        with quiet():
             # The client disconnects when it is dropped, and sleeps half a second over each connection.
             self.control = self.receive = None
 
@@ -100,19 +99,3 @@ def _no_new_descriptors() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Send what the client prints from C++ nowhere."""
-    saved = [(fd, os.dup(fd)) for fd in (1, 2)]
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        for fd, _ in saved:
-            os.dup2(nowhere, fd)
-        yield
-    finally:
-        for fd, copy in saved:
-            os.dup2(copy, fd)
-            os.close(copy)
-        os.close(nowhere)

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from robostral.arm import Arm, load_arm
 from robostral.arm.limits import TAU
-from robostral.extras import require
+from robostral.extras import quiet, require
 from robostral_sims.engines import EngineError, WorldState
 from robostral_sims.scene import ArmMount, Body, Box, Pose, Scene, Servo, Sphere
 
-p: Any = require("pybullet", "sim")
+with quiet():  # it greets with the time it was built
+    p: Any = require("pybullet", "sim")
 
 _SOLVER_ITERATIONS = 20
 """Ours: a free arm's six motor rows converge in fewer; the default of 50 changes no figure of the tests."""
