@@ -45,6 +45,7 @@ def test_they_keep_the_bars(shipped: bundle.Bundle) -> None:
     assert manifest.metrics[manifest.lineage.engine].rate >= 0.995
     assert manifest.parity.n >= 10_000
     assert manifest.parity.max_abs_error <= 1e-5
+    assert manifest.cost.training_s <= 120
     assert len(shipped.model_bytes) <= 200_000
 
 
