@@ -36,7 +36,7 @@ def train(
 
     from robostral import config as presets
     from robostral.extras import require
-    from robostral_policies.config import TrainConfig, override
+    from robostral_policies.config import TrainConfig, override, working_folder
 
     changes = [*set, *([f"seed={seed}"] if seed is not None else [])]
     config = override(presets.load("train", name, TrainConfig), changes)
@@ -58,8 +58,9 @@ def train(
             console=console,
         )
     except KeyboardInterrupt:
-        again = [*command, "--out", str(folder), "--resume", *(["--key", str(key)] if key else [])]
-        console.print(f"to go on: {shlex.join(again)}", soft_wrap=True, highlight=False)
+        if working_folder(folder).is_dir():
+            again = [*command, "--out", str(folder), "--resume", *(["--key", str(key)] if key else [])]
+            console.print(f"to go on: {shlex.join(again)}", soft_wrap=True, highlight=False)
         raise
     for row in evaluation.rows:
         print(f"{row.pilot:8} {row}")

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -127,6 +128,11 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def digest(self) -> str:
         """SHA-256 of all figures, in hex."""
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
+
+
+def working_folder(out: Path) -> Path:
+    """Return the folder beside the bundle `out` that holds checkpoints, the training curve and the evaluation."""
+    return out.with_name(f"{out.name}.training")
 
 
 def override(preset: TrainConfig, settings: Iterable[str]) -> TrainConfig:

@@ -10,7 +10,7 @@ import robostral
 from robostral.bundle import Lineage
 from robostral_policies.checkpoint import State
 
-_PACKAGES = ("robostral", "numpy", "numba", "torch", "onnx", "onnxscript", "onnxruntime", "gymnasium", "pybullet")
+_PACKAGES = ("robostral", "numpy", "numba", "torch", "onnx", "onnxruntime", "gymnasium", "pybullet")
 
 
 def lineage_of(state: State) -> Lineage:

@@ -12,7 +12,7 @@ from robostral.bundle import Cost, Parity
 from robostral.bundle.trust import load_private
 from robostral_policies.card import write_card
 from robostral_policies.checkpoint import Checkpoint
-from robostral_policies.config import TrainConfig, TrainingError
+from robostral_policies.config import TrainConfig, TrainingError, working_folder
 from robostral_policies.curve import draw_curve
 from robostral_policies.dagger import Samples
 from robostral_policies.evaluate import Evaluation, Judge
@@ -24,11 +24,6 @@ from robostral_policies.training import Training
 
 MAX_PARITY = 1e-5
 """Greatest difference between network and exported model that leaves this house [unit of the action]."""
-
-
-def working_folder(out: Path) -> Path:
-    """Return the folder beside the bundle that holds checkpoints, the training curve and the evaluation."""
-    return out.with_name(f"{out.name}.training")
 
 
 def train(

@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from rich.console import Console
 from rich.progress import Progress
 from robostral_policies.checkpoint import STATE, Checkpoint
-from robostral_policies.config import NearConfig, TrainConfig, TrainingError
+from robostral_policies.config import NearConfig, TrainConfig, TrainingError, working_folder
 from robostral_policies.rollout import Rollouts
-from robostral_policies.train import train, working_folder
+from robostral_policies.train import train
 from robostral_policies.training import Training
 
 from robostral import bundle
