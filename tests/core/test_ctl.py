@@ -91,10 +91,10 @@ def test_the_socket_lives_in_the_folder_and_leaves_with_the_door(folder: Path, d
     assert (folder / SOCKET).is_socket()
     assert folder.stat().st_mode & 0o077 == 0
     before = len(os.listdir("/proc/self/fd"))
-    for _ in range(5):
+    for _ in range(30):
         with Control(folder):
             pass
-    assert len(os.listdir("/proc/self/fd")) <= before
+    assert len(os.listdir("/proc/self/fd")) <= before + 10  # the door's ends of the last ones close a moment later
 
 
 def test_the_desk_hands_in_one_command_at_a_time_in_order() -> None:
