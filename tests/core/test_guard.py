@@ -275,6 +275,21 @@ def test_tcp_speed_slows_and_goes_on() -> None:
     assert speeds[200:].min() > 0.2
 
 
+def test_a_joint_reaches_its_limit_while_the_tcp_is_slowed() -> None:
+    """Slowing the tcp along the path must not take from a joint the deceleration that its limit asks for."""
+    pose = START.copy()
+    pose[5] = UR[1, 5] - 0.05
+    guard = Guard(ARM.chain, limits_of(UR, 0.25), 0.002)
+    assert guard.reset(pose) == Reason.PASSED
+    bits = 0
+    for _ in range(300):
+        assert guard.step(guard.q_c + np.array([3e-3, 0, 0, 0, 0, 6e-4])) <= Reason.LIMITED
+        bits |= guard.limited
+    assert bits & guards.LIMITED_TCP_SPEED
+    assert bits & guards.LIMITED_POSITION
+    assert 0.0 <= UR[1, 5] - guard.q_c[5] < 1e-6
+
+
 def test_tracking_error_brakes() -> None:
     for measured in (START + 0.31, START - 0.31, np.where(np.arange(6) == 2, math.nan, START)):
         guard = armed()
