@@ -41,7 +41,7 @@ def demo(
         bundle = _train(seed, runs)
     with Plant(bundle, host, runs, console) as plant:
         goals = sample_goals(plant.bundle.manifest.lineage.environment, max(poses, CHAOS_KILLS if chaos else 1), seed)
-        reaches, kills = unleash(plant, goals, seed) if chaos else (reach_all(plant, goals), [])
+        reaches, kills = unleash(plant, goals, seed) if chaos else (reach_all(plant, goals), None)
     return conclude(plant, reaches, kills, console)
 
 
@@ -53,6 +53,7 @@ def _train(seed: int, runs: Path) -> str:
 
     folder = runs / f"train-seed{seed}" / "ur5e-reach-v1"
     command = ["train", "ur5e-reach", "--seed", str(seed), "--out", str(folder)]
+    command += ["--set", "evaluate.episodes=200", "evaluate.baseline_episodes=20"]
     code = subprocess.run([sys.executable, "-m", "robostral", *command], check=False).returncode
     if code:
         raise RobostralError(

@@ -14,6 +14,7 @@ from robostral.runtime.runlog import RunLog
 from robostral.runtime.status import Status
 
 CHAOS_KILLS = 5
+SPARE = 5
 FAR_M = 0.12
 """A kill needs a motion: goals nearer than this are passed over."""
 
@@ -45,37 +46,45 @@ class Stop:
 
 
 def unleash(plant: Plant, goals: Sequence[Goal], seed: int) -> tuple[list[Reach], list[Kill]]:
-    """Reach the goals; on the first ones that are far away, kill the server at a random moment of the motion."""
+    """Reach the goals; on the first ones that are far away, kill the server at a random moment of the motion.
+
+    Goals come again, `SPARE` of them at most, until the server was killed `CHAOS_KILLS` times.
+    """
     rng = np.random.default_rng(seed)
     go_home(plant)
     reaches: list[Reach] = []
     kills: list[Kill] = []
     with progress(plant) as bar:
         task = bar.add_task("killing the server", total=len(goals), state="")
-        for left, goal in zip(range(len(goals), 0, -1), goals, strict=True):
+        for number, goal in enumerate([*goals, *goals[:SPARE]]):
+            if number >= len(goals) and len(kills) >= CHAOS_KILLS:
+                break
             away = float(np.linalg.norm(np.subtract(goal[:3], plant.runtime.status().p_tcp)))
-            if len(kills) < CHAOS_KILLS and (away >= FAR_M or left <= CHAOS_KILLS - len(kills)):
-                kills.append(_kill_on_the_way(plant, goal, rng))
-                reaches.append(kills[-1].reached)
-            else:
-                reaches.append(reach(plant, goal))
+            far = away >= FAR_M or len(goals) - number <= CHAOS_KILLS - len(kills)
+            kill = _kill_on_the_way(plant, goal, rng) if far and len(kills) < CHAOS_KILLS else None
+            kills += [kill] if kill else []
+            reaches.append(kill.reached if kill else reach(plant, goal))
             bar.update(task, advance=1, state=f"{len(kills)} kills, {brief(plant.runtime.status())}")
     park(plant)
     return reaches, kills
 
 
-def _kill_on_the_way(plant: Plant, goal: Goal, rng: np.random.Generator) -> Kill:
+def _kill_on_the_way(plant: Plant, goal: Goal, rng: np.random.Generator) -> Kill | None:
+    """Kill the server in mid-motion, and go on to the goal; None if the plant itself stopped, which shows no ladder."""
     start = insist(plant, "goal", *goal)
     share = rng.uniform(0.35, 0.9)
-    wait_for(plant, lambda now: _left(now) < share * _left(start), "the arm to move")
+    on_the_way = wait_for(plant, lambda now: now.mode != "RUN" or _left(now) < share * _left(start), "the arm to move")
+    if on_the_way.mode != "RUN":
+        rearm(plant)
+        return None
     t_ns = time.monotonic_ns()
     plant.kill_server()
-    wait_for(plant, lambda now: now.mode == "HOLD", "the stop")
+    stopped = wait_for(plant, lambda now: now.mode in {"HOLD", "FAULT"}, "the stop")
     plant.restart_server()
     began = time.monotonic()
     rearm(plant)
     reconnect_s = time.monotonic() - began
-    return Kill(t_ns, reach(plant, goal), reconnect_s)
+    return None if stopped.mode == "FAULT" else Kill(t_ns, reach(plant, goal), reconnect_s)
 
 
 def _left(status: Status) -> float:

@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from robostral.demo.chaos import Kill, Stop, judge
+from robostral.demo.chaos import CHAOS_KILLS, Kill, Stop, judge
 from robostral.demo.plant import WIRE_RECORD, Plant
 from robostral.demo.poses import Reach
 from robostral.oracle import count_violations
 from robostral.runtime import report, runlog
-from robostral.runtime.ladder import Cause, Rung
+from robostral.runtime.ladder import Cause, Mode, Rung
 from robostral.runtime.runlog import RunLog
 
 SERVO_J = 11.0
@@ -25,24 +25,27 @@ ENOUGH = 0.95
 """Share of the poses that must be reached: 19 of 20."""
 
 
-def conclude(plant: Plant, reaches: Sequence[Reach], kills: Sequence[Kill], console: Console) -> int:
-    """Write summary and report, print the table, and say in one line what fell short; return the exit code."""
+def conclude(plant: Plant, reaches: Sequence[Reach], kills: Sequence[Kill] | None, console: Console) -> int:
+    """Write summary and report, print the table, and say in one line what fell short; return the exit code.
+
+    `kills` is None for a run that was to have none.
+    """
     folder = plant.runtime.folder
     log = runlog.read(folder / "log.mcap")
-    stops = [judge(log, kill, plant.bundle.sealed.contract.action.chunk_valid_s) for kill in kills]
-    series = _series(plant, log, reaches, kills)
-    summary = _summary(plant, log, series, reaches, kills, stops)
+    stops = [judge(log, kill, plant.bundle.sealed.contract.action.chunk_valid_s) for kill in kills or ()]
+    series = _series(plant, log, reaches, kills or ())
+    summary = _summary(plant, log, series, reaches, kills or (), stops)
     report.write_summary(folder, summary)
-    report.write_report(folder, "Robostral demo: chaos" if kills else "Robostral demo", summary, series)
+    report.write_report(folder, "Robostral demo: chaos" if kills is not None else "Robostral demo", summary, series)
     console.print(_table(summary))
     console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
-    short = _short(summary, stops, len(reaches))
+    short = _short(summary, stops, len(reaches), 0 if kills is None else CHAOS_KILLS)
     for line in short:
         console.print(f"fell short: {line}", soft_wrap=True)
     return 1 if short else 0
 
 
-def _short(summary: dict[str, Any], stops: Sequence[Stop], poses: int) -> list[str]:
+def _short(summary: dict[str, Any], stops: Sequence[Stop], poses: int, wanted: int) -> list[str]:
     """Say what is not as promised, one line each."""
     lines = []
     if summary["successes"] < ENOUGH * poses:
@@ -52,6 +55,13 @@ def _short(summary: dict[str, Any], stops: Sequence[Stop], poses: int) -> list[s
         lines.append(f"limit violations in the commands as written: {violations}")
     if summary["oracle"]["wire_differences"]:
         lines.append(f"{summary['oracle']['wire_differences']} commands on the wire differ from the log")
+    if len(stops) < wanted:
+        lines.append(
+            f"{len(stops)} of {wanted} kills met the ladder; at the others the plant stopped first, see twin.log"
+        )
+    missed = [number for number, kill in enumerate(summary.get("kills", []), 1) if not kill["reached_after_all"]]
+    if missed:
+        lines.append(f"goal not reached after kill {missed}")
     late = [index + 1 for index, stop in enumerate(stops) if not stop.in_time]
     if late:
         lines.append(f"braking began too late after kill {late}")
@@ -135,12 +145,25 @@ def _ladder(log: RunLog) -> dict[str, int]:
     return {name.name.lower(): int((entered == name).sum()) for name in Rung if name is not Rung.NONE}
 
 
+def _held(session: NDArray[np.float64], log: RunLog) -> NDArray[np.float64]:
+    """Add that the last command of a session counts as held; unless the plant stopped first, and heard no more."""
+    last = np.flatnonzero((log.ticks["q_c"] == session[-1]).all(axis=1) & (log.ticks["written"] == 1))[-1]
+    stopped_first = (log.ticks["mode"][last + 1 : last + 3] == Mode.FAULT).any()
+    return session if stopped_first else np.concatenate([session, np.repeat(session[-1:], 3, axis=0)])
+
+
 def _oracle(plant: Plant, log: RunLog) -> dict[str, Any]:
     """Judge the commands as written, in order, and compare them with what the twin heard on the wire."""
-    sessions = log.written()
+    sessions, limits = log.written(), plant.runtime.arm.limits.array
     written = np.concatenate(sessions)
-    starts = np.cumsum([0, *(len(session) for session in sessions[:-1])]).tolist()
-    found = count_violations(written, plant.period_s, plant.runtime.arm.limits.array, starts)
+    judged = [count_violations(_held(session, log), plant.period_s, limits) for session in sessions]
+    found = {
+        name: {
+            "max_ratio": max(finding[name]["max_ratio"] for finding in judged),
+            "violations": sum(finding[name]["violations"] for finding in judged),
+        }
+        for name in judged[0]
+    }
     heard = np.fromfile(plant.runtime.folder / WIRE_RECORD, dtype="<f8").reshape(-1, 8)
     heard = heard[heard[:, 1] == SERVO_J][:, 2:]
     common = min(len(heard), len(written))

@@ -9,13 +9,12 @@ from robostral.control.move import MoveRefused, MoveTo
 from robostral.driver import Driver, DriverState, PlantStatus
 from robostral.errors import DriverError
 from robostral.guard import Guard, Reason
-from robostral.runtime import records
+from robostral.runtime import realtime, records
 from robostral.runtime.inbox import Inbox
 from robostral.runtime.ladder import RUNGS, TABLE, Cause, Event, Ladder, Mode, Rung
 from robostral.runtime.mailbox import Mailbox
 from robostral.runtime.options import LoopOptions, home_of, max_external_age_ns, ticks_per_question
 from robostral.runtime.path import ChunkPath
-from robostral.runtime.realtime import Clock
 from robostral.runtime.records import Answer, Op
 from robostral.runtime.reporter import Reporter
 from robostral.signals import GOAL_SIZE, Signals
@@ -50,7 +49,7 @@ class Loop:
     """
 
     def __init__(
-        self, driver: Driver, arm: Arm, sealed: Sealed, mailbox: Mailbox, clock: Clock, options: LoopOptions
+        self, driver: Driver, arm: Arm, sealed: Sealed, mailbox: Mailbox, clock: realtime.Clock, options: LoopOptions
     ) -> None:
         contract, n, rate = sealed.contract, arm.chain.n, driver.info.rate_hz
         self.dt = 1.0 / rate
@@ -191,7 +190,8 @@ class Loop:
             return Answer.WRONG_MODE
         if self.ladder.mode == Mode.FAULT:
             try:
-                self._driver.connect()
+                with realtime.aside():
+                    self._driver.connect()
             except DriverError:
                 return Answer.PLANT
             self._plant = self._read()

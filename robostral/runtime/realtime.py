@@ -6,6 +6,8 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 SPIN_NS = 200_000
@@ -86,6 +88,27 @@ def enter(core: int | None = None) -> list[str]:
 def precede() -> None:
     """Let this thread, and those it starts, run before ordinary ones, but after any loop; without the right, do not."""
     _schedule(PRIORITY // 2)
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """Step off the loop's core and below its priority for a while: threads started meanwhile inherit neither.
+
+    A vendor's client that is connected from the loop starts threads. On the loop's core, at its priority, they would
+    never run while a call of the loop waits for what they receive.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    cores, policy, parameters = os.sched_getaffinity(0), os.sched_getscheduler(0), os.sched_getparam(0)
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    if policy == os.SCHED_FIFO:
+        precede()
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+        os.sched_setaffinity(0, cores)
 
 
 def _pin(core: int | None) -> str:

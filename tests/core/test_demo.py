@@ -54,3 +54,20 @@ def test_a_demo_of_no_poses_is_refused() -> None:
     command = [sys.executable, "-m", "robostral", "demo", "--poses", "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr.strip()) == (2, "robostral: poses = 0 must be at least 1")
+
+
+def test_a_run_comes_back_after_the_controller_stopped_its_program(tmp_path: Path) -> None:
+    from rich.console import Console
+    from robostral_drivers.ur.lab import Lab
+
+    from robostral.demo.plant import Plant
+    from robostral.demo.poses import go_home, rearm, wait_for
+
+    with Plant("ur5e-reach-v1", "127.0.0.87", tmp_path, Console(quiet=True)) as plant:
+        go_home(plant)
+        for _ in range(2):
+            Lab("127.0.0.87").fault("program_stop")
+            wait_for(plant, lambda status: status.mode == "FAULT", "the loop to notice")
+            rearm(plant)
+            plant.runtime.control.ask("home")
+            wait_for(plant, lambda status: status.mode == "IDLE", "the arm to be home")
