@@ -81,6 +81,13 @@ class Driver(Protocol):
         """Fill `state` with the newest measurement; return a `PlantStatus`. Never blocks longer than one period."""
         ...
 
+    def arm(self) -> int:
+        """Get the plant ready for commands, its own dead-man included; return a `PlantStatus`.
+
+        Called at rest, at every re-arm; it may take some periods, which `write` may not.
+        """
+        ...
+
     def write(self, q_c: NDArray[np.float64]) -> int:
         """Send one joint position command [rad], shape (n,); return a `PlantStatus`. Called by the loop only."""
         ...

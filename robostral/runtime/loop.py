@@ -199,6 +199,10 @@ class Loop:
             return Answer.PLANT
         if not np.abs(self._state.dq).max() < STANDSTILL:
             return Answer.NOT_AT_REST
+        with realtime.aside():
+            self._plant = self._driver.arm()
+        if self._plant != PlantStatus.OK:
+            return Answer.PLANT
         self._guard_reason = self.guard.reset(self._state.q)
         self._posed = self._guard_reason == Reason.PASSED
         if not self._posed:
@@ -227,6 +231,8 @@ class Loop:
         return Answer.DONE
 
     def _ask_policy(self) -> None:
+        if self._tick == self._next_question - 1:
+            self._mailbox.ring_bell()  # so that the transport is awake when the observation comes
         if self._tick < self._next_question or self._plant != PlantStatus.OK:
             return
         self._next_question = self._tick + self._ticks_per_question

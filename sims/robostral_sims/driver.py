@@ -98,6 +98,10 @@ class SimDriver:
         state.plant_time_s = self._ticks * self._period_ns * 1e-9
         return self._status
 
+    def arm(self) -> int:
+        """Say whether the plant takes commands: it needs nothing else."""
+        return PlantStatus.DISCONNECTED if self._world is None else self._status
+
     def write(self, q_c: NDArray[np.float64]) -> int:
         """Command joint positions [rad], shape (n,), from the next period on; return a `PlantStatus`."""
         if self._world is None:

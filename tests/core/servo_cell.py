@@ -70,7 +70,7 @@ class ExactPlant:
         self.info = DriverInfo("exact", "ur5e", ARM.chain.joint_names, is_twin, ("joint_position",), rate_hz)
         self.q = (ARM.home if q is None else q).copy()
         self.dq = np.zeros(N)
-        self.status, self.write_status = PlantStatus.OK, PlantStatus.OK
+        self.status, self.write_status, self.arm_status = PlantStatus.OK, PlantStatus.OK, PlantStatus.OK
         self.written: list[NDArray[np.float64]] = []
         self.stops = self.connects = 0
         self.can_connect = True
@@ -85,6 +85,9 @@ class ExactPlant:
         if self.status == PlantStatus.OK:
             state.q[:], state.dq[:] = self.q, self.dq
         return self.status
+
+    def arm(self) -> int:
+        return self.arm_status
 
     def write(self, q_c: NDArray[np.float64]) -> int:
         if self.write_status == PlantStatus.OK:

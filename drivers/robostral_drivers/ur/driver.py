@@ -126,19 +126,25 @@ class UrDriver:
             client.abandon()
         return self._fail(PlantStatus.NO_DATA) if silent_ns > self._stale_ns else self._judge(receive)
 
+    def arm(self) -> PlantStatus:
+        """Arm the controller's watchdog, once after `connect`; from then on it wants to hear us at its rate."""
+        if self._status != PlantStatus.OK or self._client is None:
+            return self._status
+        if not self._armed:
+            if not self._send(self._client.control.setWatchdog, self._watchdog_hz, packages=2):
+                return self._fail(PlantStatus.REFUSED)
+            self._armed = True
+        return PlantStatus.OK
+
     def write(self, q_c: NDArray[np.float64]) -> PlantStatus:
         """Send one joint position command [rad], shape (n,); return a `PlantStatus`.
 
-        The first one after `connect` or a fault also arms the watchdog, which takes a few periods more.
+        Where nobody called `arm` before, the first one does, and takes a few periods.
         """
-        if self._status != PlantStatus.OK or self._client is None:
-            return self._status
-        control = self._client.control
-        if not self._armed:
-            if not self._send(control.setWatchdog, self._watchdog_hz, packages=2):
-                return self._fail(PlantStatus.REFUSED)
-            self._armed = True
-        if not self._send(control.servoJ, q_c.tolist(), 0.0, 0.0, self._period_s, LOOKAHEAD_S, GAIN):
+        status = self.arm()
+        if status != PlantStatus.OK or self._client is None:
+            return status
+        if not self._send(self._client.control.servoJ, q_c.tolist(), 0.0, 0.0, self._period_s, LOOKAHEAD_S, GAIN):
             return self._fail(PlantStatus.REFUSED)
         return PlantStatus.OK
 
