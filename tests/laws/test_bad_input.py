@@ -99,7 +99,9 @@ def test_ctrl_c_at_any_moment_of_a_demo_leaves_nothing(after_s: float, tmp_path:
         demo.wait(after_s)
     demo.send_signal(signal.SIGINT)
     _, stderr = demo.communicate(timeout=30)
-    assert demo.returncode == 130, stderr
+    # A shell says 130 for both: while some libraries are imported Python itself ends by the signal, after our line.
+    assert demo.returncode in {130, -signal.SIGINT}, stderr
+    assert "stopped by Ctrl-C" in stderr
     assert "Traceback" not in stderr
     assert not [line for line in processes() if "127.0.0.93" in line or str(tmp_path) in line]
 
