@@ -370,7 +370,6 @@ class Loop:
 
     def _tell(self, now_ns: int, overruns: int) -> None:
         status, guard, verdicts = self._report.status, self.guard, self._inbox.verdicts
-        self._changed = False
         status["t_ns"], status["tick"], status["mode"], status["cause"] = (
             now_ns, self._tick, self.ladder.mode, self.ladder.cause,
         )  # fmt: skip
@@ -384,3 +383,6 @@ class Loop:
         status["latency_us"], status["max_latency_us"] = 1e-3 * self._smooth_latency_ns, 1e-3 * self._max_latency_ns
         status["stops"], status["left"] = self.ladder.stops, self.left
         self._report.publish(self._state.q, self._state.dq, self._out, self._external)
+        if self._changed:
+            self._changed = False
+            self._mailbox.ring_bell()

@@ -144,7 +144,7 @@ class Mailbox:
     Args:
         sizes: Numbers that fix every record; both sides must agree, and do, for both take them from one contract.
         fd: Descriptor of the shared memory; None keeps it inside this process.
-        ring_bell: Wakes the transport after an observation was published.
+        ring_bell: Wakes the transport: a tick before an observation comes, with it, and after an operator command.
     """
 
     def __init__(self, sizes: Sizes, fd: int | None = None, ring_bell: Callable[[], Any] = lambda: None) -> None:

@@ -90,6 +90,19 @@ def precede() -> None:
     _schedule(PRIORITY // 2)
 
 
+def keep_off(core: int | None) -> None:
+    """Leave the loop's processor (None: the last one) to the loop, where there is another one."""
+    if hasattr(os, "sched_setaffinity"):
+        allowed = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, allowed - {max(allowed) if core is None else core} or allowed)
+
+
+def give_way() -> None:
+    """Let threads of the same rank run, and go on at once if none wants to."""
+    if hasattr(os, "sched_yield"):
+        os.sched_yield()
+
+
 @contextmanager
 def aside() -> Iterator[None]:
     """Step off the loop's core and below its priority for a while: threads started meanwhile inherit neither.
@@ -182,12 +195,12 @@ class Bell:
         except BlockingIOError:
             return  # it has been rung so often that it cannot miss it
 
-    def clear(self) -> None:
-        """Forget all rings so far."""
+    def clear(self) -> bool:
+        """Forget all rings so far; return whether there were any."""
         try:
-            os.read(self.read_fd, 4096)
+            return bool(os.read(self.read_fd, 4096))
         except BlockingIOError:
-            return
+            return False
 
     def close(self) -> None:
         """Close its descriptors."""

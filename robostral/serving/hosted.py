@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from robostral.bundle import Bundle
 
 WARM_UP_RUNS = 3
+WARM_COST_NS = 250_000
+"""A policy that takes longer than this [ns] is not run just to keep it warm."""
 
 
 class Hosted:
@@ -26,14 +28,18 @@ class Hosted:
         name: Name with version, as clients ask for it.
         digest: SHA-256 of the bundle's manifest, 32 bytes.
         max_batch: Most rows that the policy takes at once.
+        keep_warm: Whether to run it in between requests, so that the next answer does not come from cold caches.
 
     Attributes:
         reply: Frame that every reply is built in.
         pending: The newest request of each session that waits, in order of arrival.
     """
 
-    def __init__(self, policy: Policy, name: str, digest: bytes, max_batch: int = 64) -> None:
+    def __init__(
+        self, policy: Policy, name: str, digest: bytes, max_batch: int = 64, *, keep_warm: bool = False
+    ) -> None:
         self.policy, self.name, self.digest, self.max_batch = policy, name, digest, max_batch
+        self._keep_warm = keep_warm
         self.sealed = policy.sealed
         self.layout = Layout.of(policy.sealed)
         self.reply = ReplyFrame(self.layout, max_batch, digest)
@@ -53,7 +59,8 @@ class Hosted:
         """
         from robostral.bundle import OnnxPolicy
 
-        return cls(OnnxPolicy(bundle), bundle.manifest.label, bundle.digest, bundle.requirements.max_batch)
+        policy, max_batch = OnnxPolicy(bundle), bundle.requirements.max_batch
+        return cls(policy, bundle.manifest.label, bundle.digest, max_batch, keep_warm=True)
 
     def warm_up(self) -> None:
         """Run every batch size; after the first run, the quickest of a few is what it is expected to cost.
@@ -67,6 +74,11 @@ class Hosted:
             if chunk.shape != want or not np.isfinite(chunk).all():
                 raise BundleRefused(f"'{self.name}' answers zeros with {chunk.shape}, not with finite numbers {want}")
             self._cost_ns[rows] = min(self._time(rows) for _ in range(WARM_UP_RUNS))
+
+    def stay_warm(self) -> None:
+        """Run one row for nobody, if that is cheap; it has run at warm-up, so it does here."""
+        if self._keep_warm and self._cost_ns[1] <= WARM_COST_NS:
+            self.policy.infer(self._batch[:1])
 
     def cost_ns(self, rows: int) -> int:
         """Return the time [ns] that a batch of `rows`, or of as many as fit, is expected to take."""

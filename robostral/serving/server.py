@@ -34,6 +34,10 @@ from robostral.serving.zap import DOMAIN, Authenticator
 log = logging.getLogger("robostral.serving")
 
 POLL_MS = 100
+WARM_MS = 5
+"""How often a policy whose robots are talking runs in between [ms]. Measured at 25 requests a second: an inference that
+takes 15 µs back to back takes 150 µs once code and weights have left the caches, and the whole answer a fifth more."""
+TALKING_NS = 1_000_000_000
 ROSTER_NS = 250_000_000
 """How often the allow-list's file is looked at [ns]."""
 MAX_DRAIN = 1024
@@ -96,7 +100,7 @@ class PolicyServer:
             if on_ready is not None:
                 on_ready(self.endpoint)
             while not self._stopping.is_set():
-                self.turn(POLL_MS)
+                self.turn(WARM_MS if len(self.sessions) else POLL_MS)
         finally:
             self.close()
 
@@ -150,6 +154,9 @@ class PolicyServer:
             for hosted in self.hosted:
                 while hosted.pending:
                     self._answer(hosted)
+        elif not events:
+            for hosted in self.sessions.talking(time.monotonic_ns() - TALKING_NS):
+                hosted.stay_warm()
 
     def _configure(self, secret: bytes) -> None:
         router = self._router

@@ -69,6 +69,10 @@ class Sessions:
         """Find the session of a connection."""
         return self._open.get(route)
 
+    def talking(self, since_ns: int) -> "set[Hosted]":
+        """Collect the policies of the sessions from which something came since then, on our clock [ns]."""
+        return {session.hosted for session in self._open.values() if session.received_ns > since_ns}
+
     def greet(self, route: bytes, user: str, message: Frame) -> Accepted | Refused | Drop:
         """Answer a handshake. A newer one of the same key and robot ends the older session."""
         grant = self._roster.grant(user)
