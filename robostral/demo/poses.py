@@ -20,7 +20,7 @@ SETTLED_S = 0.2
 REACH_TIMEOUT_S = 8.0
 MODE_TIMEOUT_S = 20.0
 PATIENCE_S = 5.0
-POLL_S = 0.005
+POLL_S = 0.02
 
 Goal = Sequence[float]
 
@@ -152,7 +152,7 @@ def insist(plant: Plant, op: str, *args: float) -> Status:
         except ControlError:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(10 * POLL_S)
+            time.sleep(POLL_S)
 
 
 def wait_for(plant: Plant, condition: Callable[[Status], bool], what: str, timeout_s: float = MODE_TIMEOUT_S) -> Status:

@@ -199,7 +199,7 @@ class Loop:
             return Answer.PLANT
         if not np.abs(self._state.dq).max() < STANDSTILL:
             return Answer.NOT_AT_REST
-        with realtime.aside():
+        with realtime.aside(realtime.PRIORITY // 4):
             self._plant = self._driver.arm()
         if self._plant != PlantStatus.OK:
             return Answer.PLANT

@@ -85,9 +85,9 @@ def enter(core: int | None = None) -> list[str]:
     return missing
 
 
-def precede() -> None:
+def precede(priority: int = PRIORITY // 2) -> None:
     """Let this thread, and those it starts, run before ordinary ones, but after any loop; without the right, do not."""
-    _schedule(PRIORITY // 2)
+    _schedule(priority)
 
 
 def keep_off(core: int | None) -> None:
@@ -104,11 +104,11 @@ def give_way() -> None:
 
 
 @contextmanager
-def aside() -> Iterator[None]:
+def aside(priority: int = PRIORITY // 2) -> Iterator[None]:
     """Step off the loop's core and below its priority for a while: threads started meanwhile inherit neither.
 
     A vendor's client that is connected from the loop starts threads. On the loop's core, at its priority, they would
-    never run while a call of the loop waits for what they receive.
+    never run while a call of the loop waits for what they receive. A call that waits itself takes a lower `priority`.
     """
     if not hasattr(os, "sched_setaffinity"):
         yield
@@ -116,7 +116,7 @@ def aside() -> Iterator[None]:
     cores, policy, parameters = os.sched_getaffinity(0), os.sched_getscheduler(0), os.sched_getparam(0)
     os.sched_setaffinity(0, range(os.cpu_count() or 1))
     if policy == os.SCHED_FIFO:
-        precede()
+        precede(priority)
     try:
         yield
     finally:
