@@ -13,6 +13,9 @@ from typing import Protocol
 SPIN_NS = 200_000
 """The last stretch before a deadline is spent spinning; measured, it takes wake-ups from 30 µs to about 1 µs at p50."""
 PRIORITY = 80
+"""SCHED_FIFO priority of the loop."""
+POLICY_PRIORITY = 60
+"""Of transport and policy server: an arm waits for their answer, so a twin on the same machine gives way to them."""
 _PR_SET_TIMERSLACK = 29
 _MCL_CURRENT_AND_FUTURE = 3
 

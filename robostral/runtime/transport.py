@@ -237,7 +237,7 @@ def run_transport(
         ServingError: No policy server answers at the start, or it refuses our key.
         ContractMismatch: It serves another contract or another bundle.
     """
-    realtime.precede()
+    realtime.precede(realtime.POLICY_PRIORITY)
     realtime.keep_off(config.core)
     bundle = load_bundle(config.bundle, trusted_keys=Path(config.trust) if config.trust else None)
     keys = KeyStore(config.keys).client()

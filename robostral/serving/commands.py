@@ -32,7 +32,7 @@ def serve(
 
     from robostral.bundle import load
     from robostral.errors import ConfigError
-    from robostral.runtime.realtime import precede
+    from robostral.runtime.realtime import POLICY_PRIORITY, precede
     from robostral.serving.hosted import Hosted
     from robostral.serving.keys import KeyStore
     from robostral.serving.server import PolicyServer
@@ -41,7 +41,9 @@ def serve(
         raise ConfigError("name at least one bundle to serve, and none of them twice")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     hosted = [Hosted.from_bundle(load(bundle, plant=plant, trusted_keys=trust)) for bundle in bundles]
-    precede()  # a robot waits for the answer, other work does not; before the server, whose I/O thread inherits it
+    precede(
+        POLICY_PRIORITY
+    )  # a robot waits for the answer, other work does not; before the server, whose I/O thread inherits it
     server = PolicyServer(hosted, bind, KeyStore(keys))
     signal.signal(signal.SIGTERM, lambda *_: server.stop())
 

@@ -130,7 +130,9 @@ def test_gradient_is_the_finite_difference(name, seed):
         behind = distances.compute(q - step).copy()
         sides.append(((ahead - here) / h, (here - behind) / h))
     forward, backward = (np.array(side).T for side in zip(*sides, strict=True))
-    smooth = axis_outside & (np.abs(forward - backward).max(axis=1) < 1e-4)  # a distance has kinks where the witness points jump
+    smooth = axis_outside & (
+        np.abs(forward - backward).max(axis=1) < 1e-4
+    )  # a distance has kinks where the witness points jump
     assert smooth.mean() > 0.8
     np.testing.assert_allclose(gradients[smooth], ((forward + backward) / 2)[smooth], atol=1e-4)
 
