@@ -27,8 +27,6 @@ GAIN = 2000.0
 """servoj: how hard it pulls, 100 to 2000."""
 STOP_M_S2 = 10.0
 """Deceleration of the tcp in the controller's own stop [m/s²]."""
-STALE_PERIODS = 10
-"""After so many periods without a newer time stamp there is no data."""
 LOST_NS = 500_000_000
 """After so long without data [ns] the connection is given up, before the client tries to mend it (2.5 s)."""
 _LOCKSTEP_S = 2.0
@@ -44,7 +42,8 @@ class UrDriver:
         host: Address of the controller, or of a twin.
         arm: Arm's name; the controller must drive this model.
         rate_hz: Rate of measurements and set-points [Hz].
-        watchdog_hz: The controller stops the arm when it hears nothing for 1 / watchdog_hz seconds.
+        watchdog_hz: The controller stops the arm when it hears nothing for 1 / watchdog_hz seconds; we call its data
+            stale after the same time.
 
     Raises:
         UnknownName: No such arm.
@@ -58,7 +57,7 @@ class UrDriver:
             raise DriverError(f"rate_hz = {rate_hz} and watchdog_hz = {watchdog_hz} must be positive")
         self._host, self._arm, self._rate_hz, self._watchdog_hz = host, load_arm(arm), rate_hz, watchdog_hz
         self._period_s = 1.0 / rate_hz
-        self._stale_ns = round(STALE_PERIODS * self._period_s * 1e9)
+        self._stale_ns = round(1e9 / watchdog_hz)
         self._client: Client | None = None
         self._info: DriverInfo | None = None
         self._lockstep = self._armed = False
