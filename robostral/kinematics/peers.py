@@ -11,6 +11,7 @@ import numpy as np
 from robostral.arm import Arm
 from robostral.arm.chain import FloatArray, unpack
 from robostral.arm.limits import Q_MAX, Q_MIN
+from robostral.extras import quiet
 
 
 def find(module: str) -> ModuleType | None:
@@ -30,7 +31,8 @@ class Pinocchio:
             path = Path(folder) / "arm.urdf"
             text = arm.urdf()
             path.write_text(text)
-            self.model = self.pin.buildModelFromUrdf(str(path))
+            with quiet():  # it complains about capsules, which it does not draw
+                self.model = self.pin.buildModelFromUrdf(str(path))
         self.model.gravity.linear = arm.chain.model[-1, 9:12]
         self.data = self.model.createData()
         self.flange = self.model.getFrameId("flange")
