@@ -70,4 +70,4 @@ def test_a_run_comes_back_after_the_controller_stopped_its_program(tmp_path: Pat
             wait_for(plant, lambda status: status.mode == "FAULT", "the loop to notice")
             rearm(plant)
             plant.runtime.control.ask("home")
-            wait_for(plant, lambda status: status.mode == "IDLE", "the arm to be home")
+            assert wait_for(plant, lambda status: status.mode == "IDLE", "the arm to be home").plant == "OK"
