@@ -11,6 +11,10 @@ def main(argv: list[str] | None = None) -> None:
 def call(argv: list[str]) -> int:
     """Run a command and return its exit code; errors become one line on standard error."""
     try:
+        import signal
+
+        # A script's shell starts background jobs with SIGINT ignored; whoever sends it to us means it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         from robostral.dispatch import dispatch
 
         return dispatch(argv)

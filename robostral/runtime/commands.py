@@ -19,7 +19,6 @@ def run(preset: str, /, *, runs: Runs | None = None) -> None:
         preset: Name under configs/run, or a YAML file.
         runs: Folder that the run folder is made in; the preset's own if left out.
     """
-    import signal
     import time
 
     import msgspec
@@ -30,8 +29,6 @@ def run(preset: str, /, *, runs: Runs | None = None) -> None:
     from robostral.runtime.config import RunConfig
     from robostral.runtime.launch import Runtime
 
-    # A script's shell starts background jobs with SIGINT ignored; whoever sends it to us means it.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     console = Console()
     config = presets.load("run", preset, RunConfig)
     if runs is not None:
