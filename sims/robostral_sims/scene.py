@@ -57,16 +57,43 @@ class Cylinder(_Data, frozen=True, tag="cylinder"):
         _positive(radius=self.radius, length=self.length)
 
 
-Shape = Box | Sphere | Cylinder
+Primitive = Box | Sphere | Cylinder
+
+
+class Solid(_Data, frozen=True):
+    """A primitive at a pose in the frame of what it belongs to."""
+
+    shape: Primitive
+    pose: Pose = Pose()
+    rgba: tuple[float, float, float, float] | None = None
+    """Colour; None takes over that of what it belongs to."""
+
+
+class Compound(_Data, frozen=True, tag="compound"):
+    """Several primitives that are one rigid shape: a hole of boxes, a tray, a rack."""
+
+    solids: tuple[Solid, ...]
+
+    def __post_init__(self) -> None:
+        if not self.solids:
+            raise ValueError("a compound needs at least one solid")
+
+
+Shape = Box | Sphere | Cylinder | Compound
 
 
 class Material(_Data, frozen=True):
-    """Contact figures: Coulomb coefficients [1] and restitution [1]."""
+    """Contact figures: Coulomb coefficients [1], restitution [1], stiffness [N/m] and damping [N·s/m] of the surface.
+
+    A stiffness of 0 is the engine's own rigid contact.
+    """
 
     lateral_friction: float = 0.5
     spinning_friction: float = 0.0
     rolling_friction: float = 0.0
     restitution: float = 0.0
+    contact_stiffness: float = 0.0
+    contact_damping: float = 0.0
 
 
 class Body(_Data, frozen=True):
@@ -95,13 +122,115 @@ class Servo(_Data, frozen=True):
         _positive(stiffness=self.stiffness)
 
 
+class Actuator(_Data, frozen=True):
+    """What is between a command and a joint: dead time, first-order lag, and friction of the gear.
+
+    Position servos see delay and lag on `q_c`; torque commands see them on `tau_c`, less the friction.
+    """
+
+    delay_s: float = 0.0
+    """Dead time [s], in whole ticks."""
+    lag_s: float = 0.0
+    """Time constant of a first-order lag [s]."""
+    coulomb: tuple[float, ...] = ()
+    """Coulomb friction per joint [N·m]; empty for none."""
+    viscous: tuple[float, ...] = ()
+    """Viscous friction per joint [N·m·s/rad]; empty for none."""
+    stiction: tuple[float, ...] = ()
+    """Break-away torque per joint beyond Coulomb's [N·m]; empty for none."""
+
+
+class Jaw(_Data, frozen=True, tag="jaw"):
+    """Parallel gripper on the flange: a palm, and two box fingers that close along the flange's y.
+
+    Its one number is the gap between the fingers [m]. The tcp is between the finger tips, axes as the flange's.
+    """
+
+    opening: float = 0.08
+    """Widest gap [m]."""
+    force: float = 60.0
+    """Grip force [N]."""
+    speed: float = 0.1
+    """How fast a finger moves [m/s]."""
+    palm: Vector3 = (0.06, 0.12, 0.06)
+    """Edge lengths of the palm [m], from the flange along z."""
+    finger: Vector3 = (0.02, 0.012, 0.05)
+    """Edge lengths of a finger [m]."""
+    mass: float = 0.73
+    """Of the whole gripper [kg]."""
+    material: str = "default"
+    """Of the fingers."""
+
+    @property
+    def tcp(self) -> Pose:
+        """Pose of the tcp in the flange: 10 mm before the finger tips' end."""
+        return Pose(p=(0.0, 0.0, self.palm[2] + self.finger[2] - 0.010))
+
+
+class Vacuum(_Data, frozen=True, tag="vacuum"):
+    """Suction cup at the end of a tube along the flange's z. Its one number is 1 while it is on, else 0.
+
+    On, it seals on the part whose surface is within `reach` of the cup, and holds it up to `force`.
+    """
+
+    radius: float = 0.02
+    length: float = 0.10
+    reach: float = 0.004
+    force: float = 60.0
+    mass: float = 0.3
+
+    @property
+    def tcp(self) -> Pose:
+        """Pose of the tcp in the flange: the middle of the cup's rim."""
+        return Pose(p=(0.0, 0.0, self.length))
+
+
+class Tool(_Data, frozen=True, tag="tool"):
+    """A rigid tool on the flange: a peg, a pad, a blade. It has no number to command."""
+
+    shape: Shape
+    """In the flange's frame."""
+    tcp: Pose
+    """Pose of the tcp in the flange."""
+    mass: float = 0.2
+    material: str = "default"
+    rgba: tuple[float, float, float, float] = (0.35, 0.40, 0.45, 1.0)
+
+
+class ForceTorque(_Data, frozen=True):
+    """Force/torque sensor between flange and tool: what of its reading is not the truth."""
+
+    force_noise: float = 0.0
+    """Standard deviation per control tick [N]."""
+    torque_noise: float = 0.0
+    """Standard deviation per control tick [N·m]."""
+    force_bias: Vector3 = (0.0, 0.0, 0.0)
+    torque_bias: Vector3 = (0.0, 0.0, 0.0)
+    delay_s: float = 0.0
+    cutoff_hz: float = 0.0
+    """First-order low pass of the reading [Hz]; 0 for none."""
+
+
 class ArmMount(_Data, frozen=True):
-    """An arm of the cell: its device name, its model, and the pose of its `base` in `world`."""
+    """An arm of the cell: its device name, its model, the pose of its `base` in `world`, and what is on its flange."""
 
     model: str
     device: str = "arm"
     base: Pose = Pose()
     servo: Servo = Servo()
+    actuator: Actuator = Actuator()
+    tool: Jaw | Vacuum | Tool | None = None
+    sensor: ForceTorque | None = None
+
+
+class Conveyor(_Data, frozen=True):
+    """A flat belt: a box whose upper surface runs along its own x; its speed is commanded while the cell runs."""
+
+    name: str
+    size: Vector3
+    pose: Pose = Pose()
+    material: str = "default"
+    rgba: tuple[float, float, float, float] = (0.20, 0.22, 0.24, 1.0)
 
 
 class Region(_Data, frozen=True):
@@ -128,6 +257,7 @@ class Scene(_Data, frozen=True):
 
     arms: tuple[ArmMount, ...]
     bodies: tuple[Body, ...] = ()
+    conveyors: tuple[Conveyor, ...] = ()
     materials: dict[str, Material] = {}
     regions: dict[str, Region] = {}
     camera: Camera = Camera()
@@ -136,16 +266,19 @@ class Scene(_Data, frozen=True):
     def __post_init__(self) -> None:
         if not self.arms:
             raise ValueError("a cell needs at least one arm")
-        names = [arm.device for arm in self.arms] + [body.name for body in self.bodies]
+        named: list[Body | Conveyor] = [*self.bodies, *self.conveyors]
+        names = [arm.device for arm in self.arms] + [thing.name for thing in named]
         for name in sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two things of the cell are called '{name}'")
-        for body in self.bodies:
-            if body.material != "default" and body.material not in self.materials:
-                raise ValueError(f"body '{body.name}': no material '{body.material}' in {sorted(self.materials)}")
+        uses = [(thing.name, thing.material) for thing in named]
+        uses += [(arm.device, arm.tool.material) for arm in self.arms if isinstance(arm.tool, Jaw | Tool)]
+        for name, material in uses:
+            if material != "default" and material not in self.materials:
+                raise ValueError(f"'{name}': no material '{material}' in {sorted(self.materials)}")
 
-    def material(self, body: Body) -> Material:
-        """Return the material of a body; `default` may be left unsaid."""
-        return self.materials.get(body.material, Material())
+    def material(self, thing: Body | Conveyor | Jaw | Tool) -> Material:
+        """Return the material of a thing; `default` may be left unsaid."""
+        return self.materials.get(thing.material, Material())
 
     @property
     def parts(self) -> tuple[Body, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robostral.errors import RobostralError, UnknownName
-from robostral_sims.scene import Scene
+from robostral_sims.scene import Jaw, Scene
 
 _ENGINES = {"pybullet": "robostral_sims.engines.pybullet:PyBulletWorld"}
 
@@ -26,18 +26,36 @@ class WorldState:
         q, dq: Joint positions [rad] and velocities [rad/s] of all arms in the scene's order, shape (n,).
         q_c: The command that the servos hold [rad], shape (n,).
         parts: Position [m], quat_wxyz, linear [m/s] and angular velocity [rad/s] in `world` per part, shape (k, 13).
+        tools: Per arm: gap [m] and its rate [m/s] of a jaw, 1 while a vacuum is on and 0, zeros else; shape (a, 2).
+        tools_c: What the tools are commanded, as `World.set_tools` takes it, shape (a,).
+        held: Per arm: index of the part that its vacuum holds, -1 for none, shape (a,), int64.
+        belts: What the belts are commanded [m/s], shape (b,).
     """
 
     q: NDArray[np.float64]
     dq: NDArray[np.float64]
     q_c: NDArray[np.float64]
     parts: NDArray[np.float64]
+    tools: NDArray[np.float64]
+    tools_c: NDArray[np.float64]
+    held: NDArray[np.int64]
+    belts: NDArray[np.float64]
 
     @classmethod
     def at_rest(cls, scene: Scene, q: NDArray[np.float64]) -> "WorldState":
-        """Return the state with the arms at rest at `q`, shape (n,), and every part where the scene puts it."""
+        """Return the cell at rest: arms at `q`, shape (n,), parts where the scene puts them, jaws open, belts off."""
         parts = [(*part.pose.p, *part.pose.quat_wxyz, *([0.0] * 6)) for part in scene.parts]
-        return cls(q.copy(), np.zeros_like(q), q.copy(), np.array(parts, dtype=np.float64).reshape(len(parts), 13))
+        tools_c = np.array([arm.tool.opening if isinstance(arm.tool, Jaw) else 0.0 for arm in scene.arms])
+        return cls(
+            q=q.copy(),
+            dq=np.zeros_like(q),
+            q_c=q.copy(),
+            parts=np.array(parts, dtype=np.float64).reshape(len(parts), 13),
+            tools=np.stack([tools_c, np.zeros_like(tools_c)], axis=1),
+            tools_c=tools_c,
+            held=np.full(len(scene.arms), -1),
+            belts=np.zeros(len(scene.conveyors)),
+        )
 
 
 class World(Protocol):
@@ -59,6 +77,33 @@ class World(Protocol):
 
     def run(self, q_c: NDArray[np.float64]) -> None:
         """Advance by one tick for each row of `q_c`, shape (ticks, n) [rad]; servos follow, as `scene.Servo` says."""
+        ...
+
+    def run_torque(self, tau_c: NDArray[np.float64]) -> None:
+        """Advance by one tick under joint torques [N·m], shape (n,), in place of the servos; gravity acts too."""
+        ...
+
+    def set_tools(self, command: NDArray[np.float64]) -> None:
+        """Command each arm's tool from now on, shape (a,): gap of a jaw [m], 1 or 0 of a vacuum; others ignore it."""
+        ...
+
+    def set_belts(self, speed: NDArray[np.float64]) -> None:
+        """Run the conveyors at these speeds [m/s] from now on, shape (b,)."""
+        ...
+
+    def read_parts(self, out: NDArray[np.float64]) -> None:
+        """Fill the parts' states, shape (k, 13), as in `WorldState.parts`."""
+        ...
+
+    def read_tools(self, out: NDArray[np.float64]) -> None:
+        """Fill the tools' states, shape (a, 2): a jaw's gap [m] and rate [m/s]; a vacuum's seal, 1 or 0, and 0."""
+        ...
+
+    def read_wrenches(self, out: NDArray[np.float64]) -> None:
+        """Fill what tool and world exert on each flange, shape (a, 6): force [N], moment [N·m] there, in `base`.
+
+        The weight of the tool, and of what it holds, is in it, as in a real sensor's raw reading.
+        """
         ...
 
     def read(self, q: NDArray[np.float64], dq: NDArray[np.float64], tau: NDArray[np.float64]) -> None:

@@ -2,6 +2,7 @@
 
 import tempfile
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from robostral.arm import Arm, load_arm
 from robostral.arm.limits import TAU
 from robostral.extras import quiet, require
 from robostral_sims.engines import EngineError, WorldState
-from robostral_sims.scene import ArmMount, Body, Box, Pose, Scene, Servo, Sphere
+from robostral_sims.scene import ArmMount, Body, Box, Compound, Pose, Scene, Servo, Sphere
 
 with quiet():  # it greets with the time it was built
     p: Any = require("pybullet", "sim")
@@ -120,7 +121,7 @@ class PyBulletWorld:
         for row, body in zip(parts, self._parts, strict=True):
             at, xyzw = p.getBasePositionAndOrientation(body, physicsClientId=self._client)
             row[:] = (*at, xyzw[3], *xyzw[:3], *np.ravel(p.getBaseVelocity(body, physicsClientId=self._client)))
-        return WorldState(q, dq, self._q_c.copy(), parts)
+        return replace(WorldState.at_rest(self._scene, q), dq=dq, q_c=self._q_c.copy(), parts=parts)
 
     def render(self, width: int, height: int) -> NDArray[np.uint8]:
         """Draw what the scene's camera sees with Bullet's software renderer, shape (height, width, 3).
@@ -244,4 +245,6 @@ def _shape(body: Body, length: str) -> dict[str, Any]:
         return {"shapeType": p.GEOM_BOX, "halfExtents": [edge / 2.0 for edge in shape.size]}
     if isinstance(shape, Sphere):
         return {"shapeType": p.GEOM_SPHERE, "radius": shape.radius}
+    if isinstance(shape, Compound):
+        raise EngineError(f"body '{body.name}' is a compound, which this engine cannot build yet")
     return {"shapeType": p.GEOM_CYLINDER, "radius": shape.radius, length: shape.length}
