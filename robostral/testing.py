@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from robostral.driver import Driver
     from robostral.process import Child
     from robostral.runtime.lockstep import LockStep
-    from robostral.serving.client import RemotePolicy
+    from robostral.serving.remote import RemotePolicy
 
 
 class Stepped(Protocol):
@@ -64,7 +64,7 @@ def served_policy(tmp_path: Path) -> Iterator[Callable[[str], "RemotePolicy"]]:
     """
     from robostral.bundle import load
     from robostral.process import Child
-    from robostral.serving.client import RemotePolicy
+    from robostral.serving.remote import RemotePolicy
     from robostral.serving.keys import KeyStore
 
     with ExitStack() as stack:

@@ -18,7 +18,8 @@ from robostral.runtime.mailbox import Mailbox
 from robostral.runtime.realtime import Bell
 from robostral.runtime.records import Answer
 from robostral.runtime.status import StatusReader
-from robostral.serving.client import KeyRefused, PolicyClient
+from robostral.serving.client import PolicyClient
+from robostral.serving.dial import KeyRefused
 from robostral.serving.keys import KeyStore
 from robostral.serving.wire import Reply, Status
 from robostral.signals import GOAL_SIZE
@@ -241,7 +242,7 @@ def run_transport(
     realtime.keep_off(config.core)
     bundle = load_bundle(config.bundle, trusted_keys=Path(config.trust) if config.trust else None)
     keys = KeyStore(config.keys).client()
-    client = PolicyClient(config.server, keys, bundle.sealed, config.name, bundle=bundle.manifest.label)
+    client = PolicyClient(config.server, keys, bundle.sealed.raw, config.name, bundle=bundle.manifest.label)
     link = Link(client, bundle, mailbox)
     try:
         link.dial(2.0)

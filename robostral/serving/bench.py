@@ -37,7 +37,9 @@ def run(bundle: str, n: int) -> dict[str, Any]:
         keys.create()
         args = ["serve", bundle, "--keys", str(keys.folder), "--bind", "tcp://127.0.0.1:0"]
         with Child("policy server", args, Path(folder) / "log") as server, _Floor(bundle, keys) as floor:
-            ours, bare = _interleave(PolicyClient(server.ready, keys.client(), load(bundle).sealed, "bench"), floor, n)
+            sealed = load(bundle).sealed
+            client = PolicyClient(server.ready, keys.client(), sealed.raw, "bench")
+            ours, bare = _interleave(client, floor, sealed.contract.obs_size, n)
     rtt = {"ours_us": _percentiles(ours), "floor_us": _percentiles(bare)}
     ratios = {f"{p}_ratio_vs_floor": rtt["ours_us"][p] / rtt["floor_us"][p] for p in ("p10", "p50", "p99")}
     return {"bundle": bundle, "n": n, "rtt": rtt | ratios}
@@ -47,7 +49,7 @@ class _Floor:
     """A process that does nothing but poll, receive, `session.run` and send; and the bare socket that asks it."""
 
     def __init__(self, bundle: str, keys: KeyStore) -> None:
-        layout = Layout.of(load(bundle).sealed)
+        layout = Layout.of(load(bundle).sealed.raw)
         self.request = bytes(layout.request_size(1))
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.socket = self._context.socket(zmq.DEALER)
@@ -69,7 +71,7 @@ class _Floor:
 def _echo(bundle: str, keys: str, pipe: Connection) -> None:
     precede()
     loaded: Bundle = load(bundle)
-    layout = Layout.of(loaded.sealed)
+    layout = Layout.of(loaded.sealed.raw)
     policy, reply = OnnxPolicy(loaded), bytes(layout.reply_size(1))
     obs = np.zeros((1, layout.obs_size), np.float32)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -86,9 +88,9 @@ def _echo(bundle: str, keys: str, pipe: Connection) -> None:
         router.send_multipart((route, reply))
 
 
-def _interleave(client: PolicyClient, floor: _Floor, n: int) -> tuple[list[float], list[float]]:
+def _interleave(client: PolicyClient, floor: _Floor, obs_size: int, n: int) -> tuple[list[float], list[float]]:
     client.connect(5.0)
-    obs = np.zeros(Layout.of(client.sealed).obs_size, np.float32)
+    obs = np.zeros(obs_size, np.float32)
     ours, bare = [], []
     for seq in range(n + WARM_UP):
         start = time.perf_counter_ns()

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import zmq
 
 from robostral.errors import ServingError
-from robostral.serving.client import KeyRefused, PolicyClient
+from robostral.serving.client import PolicyClient
+from robostral.serving.dial import KeyRefused
 from robostral.serving.keys import Grant
 from robostral.serving.wire import ClientKeys
 
@@ -43,7 +44,7 @@ def _visit(server: "PolicyServer", outcome: list[str]) -> None:
 
 def _dial(server: "PolicyServer", public: bytes, secret: bytes) -> str:
     endpoint = server.endpoint.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
-    client = PolicyClient(endpoint, ClientKeys(server.public_key, public, secret), server.hosted[0].sealed, NAME)
+    client = PolicyClient(endpoint, ClientKeys(server.public_key, public, secret), server.hosted[0].sealed.raw, NAME)
     try:
         client.connect(TIMEOUT_S)
     except KeyRefused:

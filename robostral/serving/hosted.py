@@ -41,7 +41,7 @@ class Hosted:
         self.policy, self.name, self.digest, self.max_batch = policy, name, digest, max_batch
         self._keep_warm = keep_warm
         self.sealed = policy.sealed
-        self.layout = Layout.of(policy.sealed)
+        self.layout = Layout.of(policy.sealed.raw)
         self.reply = ReplyFrame(self.layout, max_batch, digest)
         self.pending: dict[Session, Request] = {}
         self._batch = np.zeros((max_batch, self.layout.obs_size), np.float32)

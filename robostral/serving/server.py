@@ -12,6 +12,7 @@ import zmq
 
 from robostral.errors import ServingError
 from robostral.serving.canary import prove
+from robostral.serving.handshake import Accepted, Refused, encode
 from robostral.serving.hosted import Hosted
 from robostral.serving.keys import KeyStore, Roster
 from robostral.serving.sessions import Session, Sessions
@@ -20,12 +21,9 @@ from robostral.serving.wire import (
     HIGH_WATER,
     MIN_MESSAGE,
     SILENCE_MS,
-    Accepted,
     Drop,
-    Refused,
     Request,
     Status,
-    encode,
     is_json,
     read_request,
 )

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from robostral.contract import Sealed, diff
 from robostral.errors import ConfigError
+from robostral.serving.handshake import Accepted, Hello, Refused, decode_hello
 from robostral.serving.keys import Roster
-from robostral.serving.wire import VERSION, Accepted, Drop, Frame, Hello, Refused, Request, decode_hello
+from robostral.serving.wire import VERSION, Drop, Frame, Request
 
 if TYPE_CHECKING:
     from robostral.serving.hosted import Hosted

@@ -53,18 +53,19 @@ JSON messages: `Hello` from the client, answered by `Accepted` or `Refused`. A h
 here is answered by `Refused(reason="session")`: dial again.
 """
 
+import hashlib
+import json
+import math
 import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from robostral.contract import Sealed
 from robostral.errors import ServingError
 
 MAGIC = b"RBST"
@@ -87,7 +88,6 @@ HEARTBEAT_MS, SILENCE_MS = 100, 300
 """How often both sides probe the other, and after how long it counts as gone [ms]."""
 
 Role = Literal["observe", "act", "admin"]
-Name = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9._/-]{1,64}\Z")]
 Frame = bytes | bytearray | memoryview
 
 
@@ -164,63 +164,9 @@ class Reply(NamedTuple):
     chunk: NDArray[np.float32]
 
 
-class Hello(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="hello"):
-    """The first message of a client: who asks, for what, and the contract's stored text."""
-
-    robot: Name
-    role: Role
-    contract: str
-    bundle: str = ""
-    """Name of the wanted bundle; empty takes the first one with this contract."""
-    wire: int = VERSION
-
-
-class Accepted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="accepted"):
-    """The server's yes: the token of this connection, and which bundle answers."""
-
-    token: int
-    bundle: str
-    digest: str
-    max_batch: int
-
-
-class Refused(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="refused"):
-    """The server's no; `fields` has one line for each field that differs."""
-
-    reason: Literal["hello", "wire", "role", "bundle", "contract", "session"]
-    fields: tuple[str, ...] = ()
-
-
-_hello = msgspec.json.Decoder(Hello)
-_answer = msgspec.json.Decoder(Accepted | Refused)
-
-
 def is_json(frame: Frame) -> bool:
     """Tell a handshake message from a hot frame."""
     return len(frame) > 0 and frame[0] == 0x7B
-
-
-def encode(message: Hello | Accepted | Refused) -> bytes:
-    """Serialise a handshake message."""
-    return msgspec.json.encode(message)
-
-
-def decode_hello(frame: Frame) -> Hello | None:
-    """Read a client's first message; None where it is anything else."""
-    try:
-        hello: Hello = _hello.decode(frame)
-        return hello
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-
-
-def decode_answer(frame: Frame) -> Accepted | Refused | None:
-    """Read the server's answer; None where it is anything else."""
-    try:
-        answer: Accepted | Refused = _answer.decode(frame)
-        return answer
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
 
 
 @dataclass(frozen=True)
@@ -233,16 +179,18 @@ class Layout:
     n: int
 
     @classmethod
-    def of(cls, sealed: Sealed) -> "Layout":
-        """Derive the sizes of a contract's frames.
+    def of(cls, contract: bytes) -> "Layout":
+        """Derive the sizes of a contract's frames from its stored text.
 
         Raises:
             ServingError: The contract has parts that this version of the wire does not carry.
         """
-        contract = sealed.contract
-        if contract.state or any(group.dtype != "f32" for group in contract.obs):
+        held = json.loads(contract)
+        if held.get("state") or any(field.get("dtype", "f32") != "f32" for field in held["obs"]):
             raise ServingError(f"wire version {VERSION} carries f32 observations without recurrent state only")
-        return cls(sealed.prefix, contract.obs_size, *contract.chunk_shape)
+        obs_size = sum(math.prod(field["shape"]) for field in held["obs"])
+        prefix = hashlib.sha256(contract).digest()[:8]
+        return cls(prefix, obs_size, held["action"]["horizon"], len(held["action"]["low"]))
 
     def request_size(self, rows: int) -> int:
         """Return the exact size of a request frame [bytes]."""

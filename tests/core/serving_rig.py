@@ -36,7 +36,7 @@ def make_contract(horizon: int = 3, policy_hz: float = 25.0) -> Contract:
 
 SEALED = Sealed.seal(make_contract())
 DIGEST = bytes(range(32))
-LAYOUT = Layout.of(SEALED)
+LAYOUT = Layout.of(SEALED.raw)
 
 
 class Arithmetic:
@@ -82,7 +82,7 @@ def served(folder: Path, *hosted: Hosted, bind: str = "tcp://127.0.0.1:0") -> It
 def dialled(
     server: PolicyServer, keys: ClientKeys, robot: str = "cell", sealed: Sealed = SEALED, max_rows: int = 8
 ) -> Iterator[PolicyClient]:
-    client = PolicyClient(server.endpoint, keys, sealed, robot, max_rows=max_rows)
+    client = PolicyClient(server.endpoint, keys, sealed.raw, robot, max_rows=max_rows)
     try:
         client.connect(5.0)
         yield client

@@ -12,18 +12,15 @@ from serving_rig import DIGEST, LAYOUT, SEALED, Arithmetic, observe, served
 
 from robostral.errors import RobostralError, ServingError
 from robostral.policy import Policy
-from robostral.serving.client import PolicyClient, RemotePolicy
+from robostral.serving.client import PolicyClient
+from robostral.serving.handshake import Accepted, Hello, Refused, decode_hello, encode
+from robostral.serving.remote import RemotePolicy
 from robostral.serving.wire import (
-    Accepted,
     ClientKeys,
     Drop,
-    Hello,
-    Refused,
     ReplyFrame,
     Request,
     Status,
-    decode_hello,
-    encode,
     read_request,
 )
 
@@ -77,7 +74,7 @@ def puppet() -> Iterator[Puppet]:
 @pytest.fixture
 def client(puppet: Puppet) -> Iterator[PolicyClient]:
     """A client after its handshake, which is answered by a thread's worth of turns."""
-    client = PolicyClient(puppet.endpoint, puppet.keys, SEALED, "cell", bundle="wanted-v1", max_rows=8)
+    client = PolicyClient(puppet.endpoint, puppet.keys, SEALED.raw, "cell", bundle="wanted-v1", max_rows=8)
     shake_hands(puppet, client)
     yield client
     client.close()
@@ -201,7 +198,7 @@ def test_nothing_is_kept_for_a_server_that_is_away(puppet: Puppet, client: Polic
     ],
 )
 def test_refusal_names_its_reason(puppet: Puppet, answer: Refused, said: str) -> None:
-    client = PolicyClient(puppet.endpoint, puppet.keys, SEALED, "cell", bundle="wanted-v1")
+    client = PolicyClient(puppet.endpoint, puppet.keys, SEALED.raw, "cell", bundle="wanted-v1")
     with pytest.raises(RobostralError, match=said):
         shake_hands(puppet, client, encode(answer))
     assert client.lost

@@ -12,7 +12,8 @@ from serving_rig import SEALED, ask, craft, dialled, host, observe, served
 from zmq.utils.monitor import recv_monitor_message
 
 from robostral.errors import ServingError
-from robostral.serving.client import KeyRefused, PolicyClient
+from robostral.serving.client import PolicyClient
+from robostral.serving.dial import KeyRefused
 from robostral.serving.keys import Grant, KeyStore
 from robostral.serving.server import PolicyServer
 from robostral.serving.wire import ClientKeys, Status
@@ -166,9 +167,9 @@ def test_giant_message_costs_the_sender_its_connection(tmp_path: Path) -> None:
 def test_wrong_port_and_wrong_server_key_are_told_apart(tmp_path: Path) -> None:
     with served(tmp_path) as (server, keys):
         with pytest.raises(ServingError, match="no policy server with the key"):
-            PolicyClient(server.endpoint, keys._replace(server=zmq.curve_keypair()[0]), SEALED, "r").connect(0.3)
+            PolicyClient(server.endpoint, keys._replace(server=zmq.curve_keypair()[0]), SEALED.raw, "r").connect(0.3)
         with pytest.raises(ServingError, match="start one with"):
-            PolicyClient(f"ipc://{tmp_path}/nobody", keys, SEALED, "r").connect(0.1)
+            PolicyClient(f"ipc://{tmp_path}/nobody", keys, SEALED.raw, "r").connect(0.1)
         for endpoint in ("tcp://127.0.0.1", "gopher://x", ""):
             with pytest.raises(ServingError, match="cannot dial"):
-                PolicyClient(endpoint, keys, SEALED, "r").connect(0.1)
+                PolicyClient(endpoint, keys, SEALED.raw, "r").connect(0.1)

@@ -9,8 +9,8 @@ from serving_rig import served
 
 from robostral.bundle import load
 from robostral.contract import Sealed
-from robostral.serving.client import RemotePolicy
 from robostral.serving.hosted import Hosted
+from robostral.serving.remote import RemotePolicy
 
 SCRIPTS = relu_policies.scripts()
 

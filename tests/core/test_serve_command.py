@@ -16,8 +16,9 @@ from serving_rig import SEALED
 from robostral.cli import call
 from robostral.contract import Sealed
 from robostral.errors import ContractMismatch
-from robostral.serving.client import PolicyClient, RemotePolicy
+from robostral.serving.client import PolicyClient
 from robostral.serving.keys import KeyStore
+from robostral.serving.remote import RemotePolicy
 
 TINY = Sealed.seal(tiny_bundle.contract())
 
@@ -59,7 +60,7 @@ def test_serves_a_bundle_and_stops_when_told(bundle: Path, store: KeyStore, sent
             assert np.allclose(policy.infer(observe(rows)), tiny_bundle.expected(observe(rows)), atol=1e-6)
         policy.close()
         with pytest.raises(ContractMismatch, match="task"):
-            PolicyClient(endpoint, store.client(), SEALED, "cell").connect(5.0)
+            PolicyClient(endpoint, store.client(), SEALED.raw, "cell").connect(5.0)
         process.send_signal(sent)
         out, err = process.communicate(timeout=5.0)
         assert process.returncode == code

@@ -25,11 +25,12 @@ from serving_rig import (
 
 from robostral.contract import Sealed
 from robostral.errors import BundleRefused, ContractMismatch, ServingError
+from robostral.serving.handshake import Hello, encode
 from robostral.serving.hosted import Hosted
 from robostral.serving.keys import KeyStore
 from robostral.serving.server import PolicyServer
 from robostral.serving.sessions import MAX_SESSIONS, Session
-from robostral.serving.wire import Hello, Request, Status, encode
+from robostral.serving.wire import Request, Status
 
 
 def test_chunk_is_the_policys_own_and_everything_is_echoed(tmp_path: Path) -> None:

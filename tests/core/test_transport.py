@@ -46,7 +46,7 @@ class Rig:
 
     def connect(self, endpoint: str) -> Transport:
         bundle: Any = SimpleNamespace(digest=DIGEST)
-        client = PolicyClient(endpoint, self.store.client(), self.policy.sealed, "robot")
+        client = PolicyClient(endpoint, self.store.client(), self.policy.sealed.raw, "robot")
         self.link = Link(client, bundle, self.mailbox)
         self.link.dial(5.0)
         return Transport(self.mailbox, self.bell, self.link, self.door)
@@ -151,7 +151,7 @@ def test_another_bundle_is_refused_at_the_start_and_named_later(rig: Rig) -> Non
 
 
 def test_nobody_there_is_one_line(rig: Rig) -> None:
-    client = PolicyClient("tcp://127.0.0.9:9", rig.store.client(), rig.policy.sealed, "robot")
+    client = PolicyClient("tcp://127.0.0.9:9", rig.store.client(), rig.policy.sealed.raw, "robot")
     bundle: Any = SimpleNamespace(digest=DIGEST)
     link = Link(client, bundle, rig.mailbox)
     with pytest.raises(ServingError, match=r"no policy server at tcp://127\.0\.0\.9:9"):
