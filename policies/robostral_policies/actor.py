@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from robostral.contract import Contract
 from robostral_policies.config import ActorConfig, NearConfig, TrainingError
+from robostral_policies.interface import Interface
 
 
 class Near(nn.Module):
@@ -35,15 +35,15 @@ class Near(nn.Module):
 
 
 class Actor(nn.Module):
-    """A multilayer perceptron between a normaliser and `middle + half_range * tanh`.
+    """A multilayer perceptron between a normaliser and `middle + half_range * bound`, where `bound` is a tanh.
 
     Args:
-        contract: Sizes the input, the bounds and the chunk.
+        interface: Sizes the input, the bounds and the chunk.
         config: Width of the hidden layers, and the groups that are heard near zero only.
         seed: Draws the first weights; torch's own generator is left as it was.
 
     Raises:
-        TrainingError: `config.near` names a group that the contract does not have.
+        TrainingError: `config.near` names a group that the observation does not have.
     """
 
     wide: Tensor
@@ -52,17 +52,18 @@ class Actor(nn.Module):
     middle: Tensor
     half_range: Tensor
 
-    def __init__(self, contract: Contract, config: ActorConfig, seed: int = 0) -> None:
+    def __init__(self, interface: Interface, config: ActorConfig, seed: int = 0) -> None:
         super().__init__()
-        low, high = np.asarray(contract.action.low), np.asarray(contract.action.high)
-        self.obs_size, self.chunk_shape = contract.obs_size, contract.chunk_shape
-        wide, near = _columns(contract, config)
+        low, high = interface.low, interface.high
+        self.obs_size, self.chunk_shape = interface.obs_size, interface.chunk_shape
+        wide, near = _columns(interface, config)
         self.near = nn.ModuleList(near)
         self.register_buffer("wide", torch.tensor(wide), persistent=False)
         self._buffer("mean", np.zeros(len(wide)))
         self._buffer("scale", np.ones(len(wide)))
-        self._buffer("middle", np.tile((low + high) / 2, contract.action.horizon))
-        self._buffer("half_range", np.tile((high - low) / 2, contract.action.horizon))
+        self._buffer("middle", np.tile((low + high) / 2, interface.horizon))
+        self._buffer("half_range", np.tile((high - low) / 2, interface.horizon))
+        self.bound: nn.Module = nn.Tanh()
         features = len(wide) + 2 * (self.obs_size - len(wide))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -72,7 +73,7 @@ class Actor(nn.Module):
         """Map raw observations, shape (rows, obs_size), to raw chunks, shape (rows, horizon, n)."""
         normalised = (obs[:, self.wide] - self.mean) * self.scale
         features = torch.cat([normalised, *(near(obs) for near in self.near)], 1)
-        flat = torch.tanh(self.net(features)) * self.half_range + self.middle
+        flat: Tensor = self.bound(self.net(features)) * self.half_range + self.middle
         return flat.reshape(-1, *self.chunk_shape)
 
     def normalise_by(self, obs: NDArray[np.float32]) -> None:
@@ -90,18 +91,18 @@ class Actor(nn.Module):
         self.register_buffer(name, torch.from_numpy(values.astype(np.float32)))
 
 
-def _columns(contract: Contract, config: ActorConfig) -> tuple[list[int], list[Near]]:
+def _columns(interface: Interface, config: ActorConfig) -> tuple[list[int], list[Near]]:
     """Share out the observation: columns that are normalised, and groups that are heard near zero only."""
-    names = [field.name for field in contract.obs]
+    names = [name for name, _ in interface.groups]
     if unknown := sorted(set(config.near) - set(names)):
         raise TrainingError(f"actor.near: '{unknown[0]}' is no group of the contract ({', '.join(names)})")
     wide: list[int] = []
     near: list[Near] = []
     start = 0
-    for field in contract.obs:
-        stop = start + field.size
-        if field.name in config.near:
-            near.append(Near(start, stop, config.near[field.name]))
+    for name, size in interface.groups:
+        stop = start + size
+        if name in config.near:
+            near.append(Near(start, stop, config.near[name]))
         else:
             wide += range(start, stop)
         start = stop

@@ -7,9 +7,9 @@ from robostral_policies.evaluate import Evaluation, Row
 
 _CARD = """# {label}
 
-A small neural network that moves the arm of the contract `{contract}` for the task `{task}`, learned by imitation of a
-scripted expert in the environment `{env}`. It takes raw observations in the contract's units and gives raw, bounded
-action chunks; normaliser and bounds are inside the graph. It runs behind a command guard and is not a safety function.
+A small neural network that moves the arm of the contract `{contract}` for the task `{task}`, learned in the
+environment `{env}`. It takes raw observations in the contract's units and gives raw, bounded action
+chunks; normaliser and bounds are inside the graph. It runs behind a command guard and is not a safety function.
 
 ## How well
 
@@ -26,8 +26,7 @@ seen in rollouts and half random: {parity:.1e} in the action's unit. One action 
 
     {command}
 
-DAgger, {rounds} rounds of {episodes} episodes: the expert labels every state, the network drives more and more of them,
-and {noisy:.0%} of the episodes are disturbed. Training alone took {seconds:.0f} s on {machine}.
+{recipe} Training alone took {seconds:.0f} s on {machine}.
 {parameters:,} parameters, {bytes:,} bytes. Seed {seed}, revision `{revision}`.
 The same command on the same machine gives the same weights, byte for byte.
 
@@ -61,9 +60,7 @@ def write_card(
         parity=parity.max_abs_error,
         us=evaluation.us_per_action,
         command=command,
-        rounds=config.dagger.rounds,
-        episodes=config.dagger.episodes,
-        noisy=config.dagger.noisy,
+        recipe=_recipe(config),
         seconds=cost.training_s,
         machine=cost.machine,
         parameters=cost.parameters,
@@ -71,6 +68,17 @@ def write_card(
         seed=config.seed,
         revision=lineage.git_revision,
         licence=config.licence,
+    )
+
+
+def _recipe(config: TrainConfig) -> str:
+    dagger, rl = config.dagger, config.rl
+    if config.method != "dagger":
+        return f"{config.method.upper()} of Stable-Baselines3 from the environment's reward, {rl.steps:,} steps."
+    return (
+        f"Imitation of a scripted expert by DAgger, {dagger.rounds} rounds of {dagger.episodes} episodes: the expert\n"
+        "labels every state, the network drives more and more of them, and "
+        f"{dagger.noisy:.0%} of the episodes are disturbed."
     )
 
 

@@ -10,7 +10,7 @@ generator and no moment estimate outlives it, and a resumed training is the unbr
 import hashlib
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -114,7 +114,7 @@ class Checkpoint:
         except OSError as error:
             raise TrainingError(f"cannot write {path}: {error.strerror}") from error
 
-    def put_arrays(self, name: str, arrays: dict[str, NDArray[np.float32]]) -> str:
+    def put_arrays(self, name: str, arrays: dict[str, NDArray[Any]]) -> str:
         """Save arrays under `name`; return the SHA-256 of the file.
 
         Raises:
@@ -124,7 +124,7 @@ class Checkpoint:
         self.put(name, raw)
         return hashlib.sha256(raw).hexdigest()
 
-    def get_arrays(self, name: str, digest: str) -> dict[str, NDArray[np.float32]]:
+    def get_arrays(self, name: str, digest: str) -> dict[str, NDArray[Any]]:
         """Load arrays that a state names.
 
         Raises:

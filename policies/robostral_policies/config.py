@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -83,6 +83,32 @@ class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     floor: Size = 0.05
 
 
+class RlConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a network learns from reward, by the implementations of Stable-Baselines3; any Gymnasium environment will do.
+
+    Attributes:
+        steps: Environment steps in all.
+        segment: Steps between two checkpoints; a multiple of `rollout` for `ppo`.
+        hidden: Width of each hidden layer of actor and critic.
+        learning_rate, gamma, batch: As everywhere.
+        rollout: Steps per update of `ppo`.
+        buffer: Transitions that `sac` and `tqc` remember.
+        warm_up: Random steps before `sac` and `tqc` learn.
+        relabel: Goals per transition that hindsight replay puts in place of the real one, for environments with goals.
+    """
+
+    steps: Positive = 100_000
+    segment: Positive = 5_000
+    hidden: tuple[Positive, ...] = (64, 64)
+    learning_rate: Size = 1e-3
+    gamma: Share = 0.95
+    batch: Positive = 256
+    rollout: Positive = 1000
+    buffer: Positive = 200_000
+    warm_up: Annotated[int, msgspec.Meta(ge=0)] = 1000
+    relabel: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
 class EvaluateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the exported model is judged.
 
@@ -101,8 +127,10 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole training. Presets under `configs/train` decode into this.
 
     Attributes:
-        env: Gymnasium id of an environment that has a contract and an expert.
+        env: Gymnasium id of an environment; `dagger` needs one that has a contract and an expert.
         name, version: What the bundle is called.
+        method: `dagger` learns from the environment's expert, the others from its reward.
+        kwargs: What the environment is made with.
         engine: Physics that the environment runs on, for the manifest.
         licence: SPDX identifier of the weights.
         seed: Everything random follows from it; below `MAX_SEED`.
@@ -111,18 +139,30 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     env: str
     name: str
     version: Positive = 1
+    method: Literal["dagger", "ppo", "sac", "tqc"] = "dagger"
+    kwargs: dict[str, Any] = {}
     engine: str = "pybullet"
     licence: str = "Apache-2.0"
     seed: Annotated[int, msgspec.Meta(ge=0, lt=MAX_SEED)] = 0
     actor: ActorConfig = ActorConfig()
     dagger: DaggerConfig = DaggerConfig()
     fit: FitConfig = FitConfig()
+    rl: RlConfig = RlConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+
+    def __post_init__(self) -> None:
+        if self.method == "ppo" and self.rl.segment % self.rl.rollout:
+            raise ValueError(f"rl.segment {self.rl.segment} is no multiple of rl.rollout {self.rl.rollout}")
 
     @property
     def label(self) -> str:
         """Name and version in one word, as the bundle's folder is called."""
         return f"{self.name}-v{self.version}"
+
+    @property
+    def planned_rounds(self) -> int:
+        """How many rounds, or segments, the whole training has."""
+        return self.dagger.rounds if self.method == "dagger" else -(-self.rl.steps // self.rl.segment)
 
     @property
     def digest(self) -> str:

@@ -13,7 +13,7 @@ from robostral.bundle import Success
 from robostral.bundle.policy import open_session
 from robostral_policies.config import MAX_SEED, TrainConfig
 from robostral_policies.progress import finish
-from robostral_policies.rollout import Episode, Plan, Rollouts
+from robostral_policies.rollout import Episode, Pilot, Plan, Rollouts
 
 FIRST_SEED = 1 << 40
 """Seeds of evaluation start here; those of training end below."""
@@ -70,8 +70,9 @@ class Judge:
         """Judge an exported model."""
         figures = self.config.evaluate
         rows = [self.row(Plan("model", model), figures.episodes)]
-        rows += [self.row(Plan(pilot), figures.baseline_episodes) for pilot in ("expert", "random", "nothing")]
-        return Evaluation(tuple(rows), self._step_s, time_action(model, self.rollouts.cell.contract.obs_size))
+        pilots: list[Pilot] = ["expert"] if self.rollouts.cell.expert else []
+        rows += [self.row(Plan(pilot), figures.baseline_episodes) for pilot in (*pilots, "random", "nothing")]
+        return Evaluation(tuple(rows), self._step_s, time_action(model, self.rollouts.cell.interface.obs_size))
 
     def row(self, plan: Plan, episodes: int) -> Row:
         """Play `episodes` fresh episodes and count."""
@@ -98,8 +99,7 @@ class Judge:
 
     @property
     def _step_s(self) -> float:
-        hz: float = self.rollouts.cell.contract.rate.policy_hz
-        return 1.0 / hz
+        return self.rollouts.cell.interface.step_s
 
 
 def time_action(model: bytes, obs_size: int) -> float:

@@ -30,13 +30,20 @@ def to_onnx(actor: Actor) -> bytes:
     features = graph.add("Mul", graph.add("Sub", wide, actor.mean), actor.scale)
     features = graph.add("Concat", features, *(part for near in actor.near for part in _near(graph, near)), axis=1)
     for layer in actor.net:
-        if isinstance(layer, nn.Linear):
-            features = graph.add("Gemm", features, layer.weight, layer.bias, transB=1)
-        else:
-            features = graph.add("Mul", features, graph.add("Sigmoid", features))
-    flat = graph.add("Add", graph.add("Mul", graph.add("Tanh", features), actor.half_range), actor.middle)
+        features = _layer(graph, layer, features)
+    flat = graph.add("Add", graph.add("Mul", _layer(graph, actor.bound, features), actor.half_range), actor.middle)
     shape = torch.tensor([-1, *actor.chunk_shape])
     return graph.model(graph.add("Reshape", flat, shape), actor.obs_size, actor.chunk_shape)
+
+
+def _layer(graph: "_Graph", layer: nn.Module, features: str) -> str:
+    if isinstance(layer, nn.Linear):
+        return graph.add("Gemm", features, layer.weight, layer.bias, transB=1)
+    if isinstance(layer, nn.SiLU):
+        return graph.add("Mul", features, graph.add("Sigmoid", features))
+    if isinstance(layer, nn.Hardtanh):
+        return graph.add("Clip", features, torch.tensor(layer.min_val), torch.tensor(layer.max_val))
+    return graph.add({nn.Tanh: "Tanh", nn.ReLU: "Relu"}[type(layer)], features)
 
 
 def _near(graph: "_Graph", near: nn.Module) -> tuple[str, str]:

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from robostral.bundle.policy import open_session
 from robostral.contract import Requirements, Sealed
+from robostral.episode import Episode as Record
 from robostral_policies.config import TrainingError
+from robostral_policies.interface import Interface
 
 Pilot = Literal["model", "expert", "random", "nothing"]
 
@@ -36,6 +38,7 @@ class Plan:
         beta: Probability that the expert drives an episode in the model's place.
         noisy: Probability that an episode is disturbed.
         noise: Standard deviation of the disturbance, as a share of the action's half range.
+        options: What `reset` is given beside the seed.
     """
 
     pilot: Pilot
@@ -44,6 +47,18 @@ class Plan:
     beta: float = 0.0
     noisy: float = 0.0
     noise: float = 0.0
+    options: dict[str, Any] | None = None
+
+
+class BadEpisode(TrainingError):
+    """An environment showed a number that is not finite; `record` plays the episode up to there again."""
+
+    def __init__(self, message: str, record: Record) -> None:
+        super().__init__(message, record)  # both, so that it survives the way out of a worker
+        self.record = record
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 @dataclass(frozen=True)
@@ -57,6 +72,8 @@ class Episode:
         success: As the environment says at the end.
         reason: Why it ended, in the environment's word.
         clean: The plan's own pilot drove it alone, undisturbed.
+        figures: Numbers of the last `info`, by name.
+        record: Plays it again; of failures only.
     """
 
     seed: int
@@ -65,6 +82,8 @@ class Episode:
     success: bool
     reason: str
     clean: bool
+    figures: dict[str, float]
+    record: Record | None = None
 
     @property
     def steps(self) -> int:
@@ -77,80 +96,118 @@ class Cell:
 
     Args:
         env: Gymnasium id.
+        kwargs: What it is made with.
 
     Attributes:
-        sealed: The environment's contract.
-        requirements: What it asks of a plant.
+        sealed: The environment's contract; None where it has none, as those of others.
+        requirements: What it asks of a plant; None without a contract.
+        interface: Sizes and bounds.
+        expert: The scripted expert, observations (rows, obs_size) to chunks (rows, horizon, n); None without one.
 
     Raises:
-        TrainingError: No such environment, or it has no contract and no expert.
+        TrainingError: No such environment, or its spaces are of a kind that no actor here has.
     """
 
-    def __init__(self, env: str) -> None:
+    def __init__(self, env: str, kwargs: dict[str, Any] | None = None) -> None:
         import gymnasium
 
+        self._id, self._kwargs = env, kwargs or {}
         try:
-            self._env = gymnasium.make(env, disable_env_checker=True)
-            cell: Any = self._env.unwrapped
-            self.sealed: Sealed = cell.sealed
-            self.requirements: Requirements = cell.requirements
-            self._expert: Callable[[NDArray[np.float32]], NDArray[Any]] = cell.expert
-            self._to_action: Callable[[NDArray[Any]], NDArray[np.float32]] = cell.to_action
-        except (gymnasium.error.Error, ModuleNotFoundError, AttributeError) as error:
-            raise TrainingError(f"environment '{env}' cannot be trained on: {error}") from error
-        self.contract = self.sealed.contract
-        action = self.contract.action
-        self._low, self._high = np.asarray(action.low), np.asarray(action.high)
+            self.env = gymnasium.make(env, disable_env_checker=True, **self._kwargs)
+        except (gymnasium.error.Error, ModuleNotFoundError, TypeError) as error:
+            raise TrainingError(f"environment '{env}' cannot be made: {error}") from error
+        cell: Any = self.env.unwrapped
+        self.sealed: Sealed | None = getattr(cell, "sealed", None)
+        self.requirements: Requirements | None = getattr(cell, "requirements", None)
+        self.expert: Callable[[NDArray[np.float32]], NDArray[Any]] | None = getattr(cell, "expert", None)
+        self._shape = self.env.action_space.shape
+        if self.sealed is None:
+            self.interface = Interface.of_spaces(self.env)
+            self.to_action: Callable[[NDArray[Any]], NDArray[np.float32]] = self._plain_action
+        else:
+            self.interface, self.to_action = Interface.of_contract(self.sealed.contract), cell.to_action
 
     def play(self, seed: int, plan: Plan) -> Episode:
         """Drive one episode from `seed` to its end.
 
         Raises:
-            TrainingError: The environment showed a number that is not finite.
+            BadEpisode: The environment showed a number that is not finite.
+            TrainingError: There is no expert, and the plan asks for one.
         """
         rng = np.random.default_rng([seed, 1])
         expert_drives, noisy = rng.random() < plan.beta, rng.random() < plan.noisy
         act = self._act("expert" if expert_drives else plan.pilot, plan.model, rng)
-        obs, _ = self._env.reset(seed=seed)
-        seen, done = [], False
-        while not done:
-            seen.append(self._checked(obs, seed))
+        raw, info = self.env.reset(seed=seed, options=plan.options)
+        seen: list[NDArray[np.float32]] = []
+        actions: list[NDArray[np.float32]] = []
+        reward, done = 0.0, False
+
+        def record(reason: str) -> Record:
+            sent = [action.tolist() for action in actions]
+            return Record(self._id, self._kwargs, seed, sent, success=False, reason=reason, options=plan.options)
+
+        while True:
+            obs = self.flat(raw)
+            if not (np.isfinite(obs).all() and np.isfinite(reward)):
+                fact = "an observation" if np.isfinite(reward) else "a reward"
+                message = f"the environment showed {fact} that is not finite (episode seed {seed}, step {len(seen)})"
+                raise BadEpisode(message, record(message))
+            if done:
+                break
+            seen.append(obs)
             chunk = self._disturbed(act(obs), rng, plan.noise) if noisy else act(obs)
-            obs, _, terminated, truncated, info = self._env.step(self._to_action(chunk))
-            done = terminated or truncated
+            actions.append(np.asarray(self.to_action(chunk), np.float32))
+            raw, paid, terminated, truncated, info = self.env.step(actions[-1])
+            reward, done = float(paid), terminated or truncated
         rows = np.stack(seen)
-        labels = np.asarray(self._expert(rows) if plan.label else [], np.float32)
-        return Episode(seed, rows, labels, info["success"], info["reason"], clean=not (expert_drives or noisy))
+        labels = np.asarray(self._expert_here(rows) if plan.label else [], np.float32)
+        success, reason = success_of(info), str(info.get("reason", "end"))
+        clean = not (expert_drives or noisy)
+        figures = {name: float(value) for name, value in info.items() if isinstance(value, float)}
+        return Episode(seed, rows, labels, success, reason, clean, figures, None if success else record(reason))
+
+    def flat(self, obs: Any) -> NDArray[np.float32]:
+        """Join what the environment shows to one vector, shape (obs_size,), a copy."""
+        parts = [obs[name] for name, _ in self.interface.groups] if isinstance(obs, dict) else [obs]
+        return np.concatenate([np.ravel(part) for part in parts]).astype(np.float32)
 
     def close(self) -> None:
         """Close the environment."""
-        self._env.close()
+        self.env.close()
 
     def _act(
         self, pilot: Pilot, model: bytes, rng: np.random.Generator
     ) -> Callable[[NDArray[np.float32]], NDArray[Any]]:
-        shape = self.contract.chunk_shape
+        shape, low, high = self.interface.chunk_shape, self.interface.low, self.interface.high
         if pilot == "model":
             session = _session(model)
             return lambda obs: session.run(["chunk"], {"obs": obs[None]})[0][0]
         if pilot == "expert":
-            return self._expert
+            return self._expert_here
         if pilot == "random":
-            return lambda _: rng.uniform(self._low, self._high, shape)
-        return lambda _: np.clip(np.zeros(shape), self._low, self._high)
+            return lambda _: rng.uniform(low, high, shape)
+        return lambda _: np.clip(np.zeros(shape), low, high)
+
+    def _expert_here(self, obs: NDArray[np.float32]) -> NDArray[Any]:
+        if self.expert is None:
+            raise TrainingError(f"environment '{self._id}' has no expert: choose method ppo, sac or tqc")
+        return self.expert(obs)
+
+    def _plain_action(self, chunk: NDArray[Any]) -> NDArray[np.float32]:
+        return np.asarray(chunk[0], np.float32).reshape(self._shape)
 
     def _disturbed(self, chunk: NDArray[Any], rng: np.random.Generator, noise: float) -> NDArray[Any]:
         """Push about every second step aside, each time with another strength: small pushes matter near a goal."""
-        push = rng.normal(size=chunk.shape[1]) * (self._high - self._low) / 2
+        low, high = self.interface.low, self.interface.high
+        push = rng.normal(size=chunk.shape[1]) * (high - low) / 2
         strength = noise * rng.random() ** 2 * (rng.random() < 0.5)
-        pushed: NDArray[Any] = np.clip(chunk + strength * push, self._low, self._high)
+        pushed: NDArray[Any] = np.clip(chunk + strength * push, low, high)
         return pushed
 
-    @staticmethod
-    def _checked(obs: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
-        if not np.isfinite(obs).all():
-            raise TrainingError(f"the environment showed an observation that is not finite (episode seed {seed})")
-        return obs.copy()
+
+def success_of(info: dict[str, Any]) -> bool:
+    """Read from an episode's last `info` whether it succeeded, by this project's word or by Gymnasium's."""
+    return bool(info.get("success", info.get("is_success", False)))
 
 
 class Rollouts:
@@ -159,17 +216,19 @@ class Rollouts:
     Args:
         env: Gymnasium id.
         workers: How many processes.
+        kwargs: What the environment is made with.
     """
 
-    def __init__(self, env: str, workers: int) -> None:
-        self.cell = Cell(env)
-        self._pool = _start_pool(env, workers) if workers > 1 else None
+    def __init__(self, env: str, workers: int, kwargs: dict[str, Any] | None = None) -> None:
+        self.cell = Cell(env, kwargs)
+        self._pool = _start_pool(env, workers, kwargs) if workers > 1 else None
 
     def play(self, seeds: Sequence[int], plan: Plan) -> Iterator[Episode]:
         """Play one episode per seed and yield them in the order of `seeds`, whoever finishes first.
 
         Raises:
-            TrainingError: A worker died, or the environment showed a number that is not finite.
+            BadEpisode: The environment showed a number that is not finite.
+            TrainingError: A worker died.
         """
         if self._pool is None:
             yield from (self.cell.play(seed, plan) for seed in seeds)
@@ -201,11 +260,11 @@ _CELL: list[Cell] = []
 """The environment of a worker process."""
 
 
-def _start_pool(env: str, workers: int) -> ProcessPoolExecutor:
+def _start_pool(env: str, workers: int, kwargs: dict[str, Any] | None) -> ProcessPoolExecutor:
     # Workers are born deaf to Ctrl-C: it is the parent that decides when they end.
     heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (env,))
+        pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (env, kwargs))
         for _ in range(workers):
             pool.submit(os.getpid)  # a worker starts with the first task that finds none idle
     finally:
@@ -213,9 +272,9 @@ def _start_pool(env: str, workers: int) -> ProcessPoolExecutor:
     return pool
 
 
-def _start_worker(env: str) -> None:
+def _start_worker(env: str, kwargs: dict[str, Any] | None) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _CELL.append(Cell(env))
+    _CELL.append(Cell(env, kwargs))
 
 
 def _end_with_parent() -> None:

@@ -1,5 +1,7 @@
-"""From nothing to a bundle: rounds of DAgger, export, parity, closed-loop evaluation, manifest, signature."""
+"""From nothing to a bundle: rounds of learning, export, parity, closed-loop evaluation, manifest, signature."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -14,12 +16,12 @@ from robostral_policies.card import write_card
 from robostral_policies.checkpoint import Checkpoint
 from robostral_policies.config import TrainConfig, TrainingError, working_folder
 from robostral_policies.curve import draw_curve
-from robostral_policies.dagger import Samples
 from robostral_policies.evaluate import Evaluation, Judge
 from robostral_policies.export import parity, probe, to_onnx
 from robostral_policies.lineage import lineage_of, machine
 from robostral_policies.progress import bars
-from robostral_policies.rollout import Rollouts
+from robostral_policies.rl import Learner
+from robostral_policies.rollout import BadEpisode, Rollouts
 from robostral_policies.training import Training
 
 MAX_PARITY = 1e-5
@@ -56,32 +58,66 @@ def train(
     bundle.check_folder(out)
     if key is not None:
         load_private(key)
-    with Rollouts(config.env, workers) as rollouts, bars(console or Console(quiet=True)) as progress:
-        training = Training.start(config, Checkpoint(working_folder(out)), rollouts, resume)
+    folder = working_folder(out)
+    with (
+        Rollouts(config.env, workers, config.kwargs) as rollouts,
+        bars(console or Console(quiet=True)) as progress,
+        kept(folder),
+    ):
+        training = _start(config, Checkpoint(folder), rollouts, resume)
         while not training.finished:
             training.play_round(progress)
         model = to_onnx(training.actor)
         checked = check_parity(training, model)
         evaluation = judge(training, model, progress)
-        write(training, out, model, checked, evaluation, command, machine(workers), key)
+        if rollouts.cell.sealed is None:
+            _write_model(training, out, model)
+        else:
+            write(training, out, model, checked, evaluation, command, machine(workers), key)
+        training.checkpoint.write(msgspec.structs.replace(training.state, finished=True))
     return evaluation
 
 
-def check_parity(training: Training, model: bytes) -> Parity:
+@contextmanager
+def kept(folder: Path) -> Iterator[None]:
+    """Keep an episode that showed numbers which are none, to be played again, and say where.
+
+    Raises:
+        TrainingError: In place of `BadEpisode`, with the path of the record.
+    """
+    try:
+        yield
+    except BadEpisode as bad:
+        path = bad.record.save(folder / f"bad-episode-{bad.record.seed}.json")
+        raise TrainingError(f"{bad}; to play it again: robostral sim replay {path}") from bad
+
+
+def _start(config: TrainConfig, checkpoint: Checkpoint, rollouts: Rollouts, resume: bool) -> Training | Learner:
+    if config.method == "dagger":
+        return Training.start(config, checkpoint, rollouts, resume)
+    return Learner(config, checkpoint, rollouts, resume)
+
+
+def _write_model(training: Training | Learner, out: Path, model: bytes) -> None:
+    """Write the model of an environment that has no contract: no bundle, since no robot could be compared with it."""
+    Checkpoint(out).put("model.onnx", model)
+
+
+def check_parity(training: Training | Learner, model: bytes) -> Parity:
     """Compare an exported model with the network, on rollout and random observations.
 
     Raises:
         TrainingError: They differ by more than `MAX_PARITY`.
     """
     config = training.state.config
-    obs = probe(Samples.join(training.samples).obs, config.evaluate.parity, config.seed)
+    obs = probe(training.seen, config.evaluate.parity, config.seed)
     found = Parity(parity(training.actor, model, obs), len(obs))
     if not found.max_abs_error <= MAX_PARITY:
         raise TrainingError(f"the exported model differs from the network by {found.max_abs_error:.1e} > {MAX_PARITY}")
     return found
 
 
-def judge(training: Training, model: bytes, progress: Progress) -> Evaluation:
+def judge(training: Training | Learner, model: bytes, progress: Progress) -> Evaluation:
     """Evaluate an exported model; leave `evaluation.json` and the training curve in the working folder."""
     config, checkpoint = training.state.config, training.checkpoint
     evaluation = Judge(training.rollouts, config, progress).evaluate(model)
@@ -91,7 +127,7 @@ def judge(training: Training, model: bytes, progress: Progress) -> Evaluation:
 
 
 def write(
-    training: Training,
+    training: Training | Learner,
     out: Path,
     model: bytes,
     checked: Parity,
@@ -100,8 +136,10 @@ def write(
     where: str,
     key: Path | None,
 ) -> None:
-    """Write the bundle with the figures of this run, and mark the training as finished."""
-    config, lineage = training.state.config, lineage_of(training.state)
+    """Write the bundle with the figures of this run."""
+    config, cell, lineage = training.state.config, training.rollouts.cell, lineage_of(training.state)
+    assert cell.sealed is not None
+    assert cell.requirements is not None
     cost = Cost(
         parameters=training.actor.parameter_count(),
         bytes=len(model),
@@ -113,16 +151,15 @@ def write(
     bundle.write(
         out,
         model,
-        training.sealed,
-        training.rollouts.cell.requirements,
+        cell.sealed,
+        cell.requirements,
         name=config.name,
         version=config.version,
         lineage=lineage,
         metrics=metrics,
         parity=checked,
         cost=cost,
-        card=write_card(config, training.sealed, evaluation, lineage, checked, cost, command),
+        card=write_card(config, cell.sealed, evaluation, lineage, checked, cost, command),
         licence=config.licence,
         private_key=key,
     )
-    training.finish()

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import numpy as np
 from msgspec.structs import replace
+from numpy.typing import NDArray
 from rich.progress import Progress
 
-from robostral.contract import Sealed
 from robostral_policies import dagger
 from robostral_policies.actor import Actor
 from robostral_policies.checkpoint import DATA, WEIGHTS, Checkpoint, RoundLog, State, arrays_of, restore
@@ -25,7 +26,6 @@ class Training:
 
     Attributes:
         state: Recipe and finished rounds, as saved.
-        sealed: The contract that is trained for.
         actor: The network after the last finished round.
         samples: Labelled observations, one set per finished round.
         rollouts: Where episodes are played.
@@ -33,7 +33,6 @@ class Training:
     """
 
     state: State
-    sealed: Sealed
     actor: Actor
     rollouts: Rollouts
     checkpoint: Checkpoint
@@ -47,22 +46,23 @@ class Training:
             TrainingError: There is an unfinished training already, or the one to resume is missing or another one.
         """
         sealed = rollouts.cell.sealed
-        state, saved = State(config, sealed.identity), checkpoint.read()
-        if resume:
-            state = _same(saved, state, checkpoint)
-        elif saved is not None and not saved.finished:
-            raise TrainingError(
-                f"'{checkpoint.folder}' holds a training after round {len(saved.rounds)} of "
-                f"{saved.config.dagger.rounds}: add --resume, or delete the folder"
-            )
-        training = cls(state, sealed, Actor(sealed.contract, config.actor, config.seed), rollouts, checkpoint)
+        if sealed is None or rollouts.cell.expert is None:
+            raise TrainingError(f"environment '{config.env}' has no contract or no expert: choose ppo, sac or tqc")
+        state = take_up(State(config, sealed.identity), checkpoint, resume)
+        actor = Actor(rollouts.cell.interface, config.actor, config.seed)
+        training = cls(state, actor, rollouts, checkpoint)
         training._load()
         return training
 
     @property
+    def seen(self) -> NDArray[np.float32]:
+        """Observations of all rounds so far, shape (rows, obs_size)."""
+        return Samples.join(self.samples).obs
+
+    @property
     def finished(self) -> bool:
         """Whether all rounds are done."""
-        return len(self.state.rounds) >= self.state.config.dagger.rounds
+        return len(self.state.rounds) >= self.state.config.planned_rounds
 
     def play_round(self, progress: Progress) -> None:
         """Gather, fit and save one round.
@@ -93,11 +93,6 @@ class Training:
         self._save(log)
         finish(progress, bar, f"{name}: {log.samples:,} samples, loss {losses[-1]:.4f}, {log.seconds:.0f} s")
 
-    def finish(self) -> None:
-        """Note that the bundle is written."""
-        self.state = replace(self.state, finished=True)
-        self.checkpoint.write(self.state)
-
     def _save(self, log: RoundLog) -> None:
         number = len(self.state.rounds)
         files = {name: digest for name, digest in self.state.files.items() if name.startswith("data")}
@@ -116,8 +111,20 @@ class Training:
                 restore(self.actor, arrays)
 
 
-def _same(saved: State | None, asked: State, checkpoint: Checkpoint) -> State:
-    """Return the saved state if it is of the training that is asked for."""
+def take_up(asked: State, checkpoint: Checkpoint, resume: bool) -> State:
+    """Return where a training starts: from nothing, or where the saved one of the same recipe stands.
+
+    Raises:
+        TrainingError: There is an unfinished training already, or the one to resume is missing or another one.
+    """
+    saved = checkpoint.read()
+    if not resume:
+        if saved is None or saved.finished:
+            return asked
+        raise TrainingError(
+            f"'{checkpoint.folder}' holds a training after round {len(saved.rounds)} of "
+            f"{asked.config.planned_rounds}: add --resume, or delete the folder"
+        )
     if saved is None:
         raise TrainingError(f"nothing to resume in '{checkpoint.folder}'")
     if saved.contract_sha256 != asked.contract_sha256:

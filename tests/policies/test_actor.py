@@ -9,6 +9,7 @@ from robostral_policies.actor import Actor
 from robostral_policies.config import ActorConfig, FitConfig, NearConfig
 from robostral_policies.dagger import Samples, fit
 from robostral_policies.export import OPSET, parity, probe, to_onnx
+from robostral_policies.interface import Interface
 from toy_cell import BOUND, ToyCell
 
 from robostral.bundle.check import check_model
@@ -16,12 +17,13 @@ from robostral.bundle.model import read_model
 from robostral.bundle.policy import open_session
 
 CONTRACT = ToyCell().sealed.contract
+INTERFACE = Interface.of_contract(CONTRACT)
 CONFIG = ActorConfig(hidden=(16, 16), near={"error": NearConfig(reach=0.5, fine=0.05)})
 
 
 @pytest.fixture(scope="module")
 def actor() -> Actor:
-    made = Actor(CONTRACT, CONFIG, seed=3)
+    made = Actor(INTERFACE, CONFIG, seed=3)
     made.normalise_by(np.random.default_rng(0).normal(3.0, 7.0, (100, 6)).astype(np.float32))
     return made
 
@@ -47,7 +49,7 @@ def test_the_export_is_a_model_that_bundles_take(model: bytes) -> None:
 
 def test_the_same_seed_gives_the_same_bytes_and_leaves_torch_alone(model: bytes) -> None:
     before = torch.random.get_rng_state()
-    assert to_onnx(Actor(CONTRACT, CONFIG, seed=5)) == to_onnx(Actor(CONTRACT, CONFIG, seed=5)) != model
+    assert to_onnx(Actor(INTERFACE, CONFIG, seed=5)) == to_onnx(Actor(INTERFACE, CONFIG, seed=5)) != model
     assert torch.equal(before, torch.random.get_rng_state())
 
 
@@ -60,7 +62,7 @@ def test_no_observation_leads_out_of_bounds(model: bytes, obs: list[float]) -> N
 
 
 def test_a_constant_column_is_not_scaled(actor: Actor) -> None:
-    other = Actor(CONTRACT, CONFIG)
+    other = Actor(INTERFACE, CONFIG)
     other.normalise_by(np.tile(np.array([1, 2, 3, 4, 5, 6], np.float32), (5, 1)))
     assert other.scale.tolist() == [1.0] * 4
 
@@ -71,7 +73,7 @@ def test_a_fit_weighs_small_labels_like_large_ones() -> None:
     error[::2] *= 0.01
     obs = np.concatenate([q, q + error, error], 1).astype(np.float32)
     labels = np.repeat(np.clip(0.5 * obs[:, None, 4:], -BOUND, BOUND), 3, axis=1)
-    learner = Actor(CONTRACT, CONFIG)
+    learner = Actor(INTERFACE, CONFIG)
     learner.normalise_by(obs)
     losses = fit(learner, Samples(obs, labels), FitConfig(floor=0.02, batch=256), 600, 0, lambda _: None)
     assert losses[-1] < 0.05 * losses[0]
@@ -82,7 +84,7 @@ def test_a_fit_weighs_small_labels_like_large_ones() -> None:
 
 def test_an_error_that_turns_round_far_away_changes_nothing() -> None:
     """At half a turn an orientation error changes its sign while the robot has not moved."""
-    made = Actor(CONTRACT, ActorConfig(hidden=(16,), near={"error": NearConfig(reach=0.5, fine=0.05)}))
+    made = Actor(INTERFACE, ActorConfig(hidden=(16,), near={"error": NearConfig(reach=0.5, fine=0.05)}))
     obs = np.random.default_rng(0).normal(size=(100, 6)).astype(np.float32)
     obs[:, 4:] *= 3.0 / np.linalg.norm(obs[:, 4:], axis=1, keepdims=True)
     turned = obs * np.array([1, 1, 1, 1, -1, -1], np.float32)

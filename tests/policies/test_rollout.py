@@ -1,6 +1,7 @@
 """An episode depends on its seed and plan alone, and seeds of trainings and evaluations never meet."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -8,7 +9,8 @@ from rich.progress import Progress
 from robostral_policies import dagger
 from robostral_policies.config import MAX_SEED, TrainConfig
 from robostral_policies.evaluate import FIRST_SEED, Judge
-from robostral_policies.rollout import Cell, Episode, Plan, Rollouts
+from robostral_policies.rollout import BadEpisode, Cell, Episode, Plan, Rollouts
+from toy_cell import ToyCell
 
 
 def same(a: Episode, b: Episode) -> bool:
@@ -38,7 +40,17 @@ def test_workers_yield_episodes_in_the_order_of_seeds(toy: TrainConfig) -> None:
 def test_labels_are_the_experts_and_undisturbed(toy: TrainConfig) -> None:
     cell = Cell(toy.env)
     episode = cell.play(1, Plan("nothing", label=True, noisy=1.0, noise=1.0))
-    assert np.allclose(episode.labels, np.stack([cell._expert(obs) for obs in episode.obs]))
+    assert np.allclose(episode.labels, np.stack([ToyCell().expert(obs) for obs in episode.obs]))
+
+
+def test_a_number_that_is_none_leaves_a_record_of_the_way_there(toy: TrainConfig) -> None:
+    with Rollouts(toy.env, 2, {"nan_after": 3}) as rollouts, pytest.raises(BadEpisode, match="seed 5, step 3") as bad:
+        list(rollouts.play([5], Plan("random")))
+    record = bad.value.record
+    assert (record.env, record.kwargs, record.seed, len(record.steps)) == (toy.env, {"nan_after": 3}, 5, 3)
+    env = ToyCell(**record.kwargs)
+    env.reset(seed=record.seed)
+    assert [bool(np.isnan(env.step(action)[1])) for action in record.steps] == [False, False, True]
 
 
 def test_rows_count_what_happened(toy: TrainConfig) -> None:

@@ -112,7 +112,7 @@ def test_what_cannot_end_well_is_refused_before_any_work(toy: TrainConfig, tmp_p
         train(toy, tmp_path / "a", command="", key=tmp_path / "no.key")
     with pytest.raises(TrainingError, match="nothing to resume"):
         train(toy, tmp_path / "a", command="", resume=True)
-    with pytest.raises(TrainingError, match="cannot be trained on"):
+    with pytest.raises(TrainingError, match="is not a bounded box"):
         train(replace(toy, env="CartPole-v1"), tmp_path / "a", command="")
     unknown = replace(toy, actor=replace(toy.actor, near={"eror": NearConfig(reach=1.0, fine=0.1)}))
     with pytest.raises(TrainingError, match=r"no group of the contract \(q, goal, error\)"):

@@ -13,7 +13,8 @@ BOUND = 0.1
 
 
 class ToyCell(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
-    def __init__(self) -> None:
+    def __init__(self, nan_after: int = 0) -> None:
+        self.nan_after = nan_after
         contract = Contract(
             task="toy",
             devices=(Device("arm", ("a", "b"), (1, 1)),),
@@ -52,7 +53,8 @@ class ToyCell(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self.steps += 1
         success = bool(np.abs(self.goal - self.q).max() < 0.01)
         reason = "success" if success else "time limit"
-        return self.obs(), -1.0, success, self.steps >= 40, {"success": success, "reason": reason}
+        reward = np.nan if self.steps == self.nan_after else -float(np.linalg.norm(self.goal - self.q))
+        return self.obs(), reward, success, self.steps >= 40, {"success": success, "reason": reason}
 
     def to_action(self, chunk: NDArray[np.float64]) -> NDArray[np.float32]:
         return (chunk / BOUND).astype(np.float32)
@@ -69,3 +71,36 @@ class ToyCell(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
 
 
 gymnasium.register("Toy-v0", entry_point=ToyCell)
+
+
+class Foreign(gymnasium.Env[dict[str, NDArray[np.float32]], NDArray[np.float32]]):
+    """Somebody else's environment: a goal, no contract, no expert."""
+
+    metadata = {"render_modes": [], "render_fps": 20}  # noqa: RUF012 - Gymnasium declares it so
+
+    def __init__(self) -> None:
+        point = gymnasium.spaces.Box(-2.0, 2.0, (2,), np.float32)
+        groups = {"observation": point, "achieved_goal": point, "desired_goal": point}
+        self.observation_space = gymnasium.spaces.Dict(groups)  # which sorts them
+        self.action_space = gymnasium.spaces.Box(-0.5, 0.5, (2,), np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.p, self.goal = self.np_random.uniform(-1.0, 1.0, (2, 2)).astype(np.float32)
+        self.steps = 0
+        return self.seen(), {}
+
+    def step(self, action: NDArray[np.float32]) -> Any:
+        self.p = np.clip(self.p + action, -2.0, 2.0).astype(np.float32)
+        self.steps += 1
+        reward = float(self.compute_reward(self.p, self.goal, {}))
+        return self.seen(), reward, False, self.steps >= 10, {"is_success": reward == 0.0}
+
+    def compute_reward(self, achieved: NDArray[np.float32], desired: NDArray[np.float32], info: Any) -> Any:
+        return -(np.linalg.norm(achieved - desired, axis=-1) > 0.2).astype(np.float32)
+
+    def seen(self) -> dict[str, NDArray[np.float32]]:
+        return {"observation": self.p.copy(), "desired_goal": self.goal.copy(), "achieved_goal": self.p.copy()}
+
+
+gymnasium.register("Foreign-v0", entry_point=Foreign)
