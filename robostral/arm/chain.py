@@ -84,6 +84,27 @@ class Chain:
         write_pose(model[self.n + 1], unpack(model[self.n]) @ as_transform("T_flange_tcp", T_flange_tcp))
         return replace(self, model=frozen(model))
 
+    def with_payload(
+        self, mass: float, com: Sequence[float], inertia: Sequence[float] = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    ) -> "Chain":
+        """Return the same chain with a load fixed to its flange: a tool, or a part that it holds.
+
+        Args:
+            mass: Mass of the load [kg].
+            com: Its centre of mass in the flange [m], 3 numbers.
+            inertia: xx, xy, xz, yy, yz, zz about that centre, along the flange's axes [kg·m²].
+        """
+        T = unpack(self.model[self.n])
+        R, c = T[:3, :3], T[:3, :3] @ np.asarray(com, dtype=np.float64) + T[:3, 3]
+        xx, xy, xz, yy, yz, zz = inertia
+        S = R @ np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]) @ R.T
+        S += mass * (c @ c * np.eye(3) - np.outer(c, c))
+        model = self.model.copy()
+        model[self.n - 1, MASS] += mass
+        model[self.n - 1, COM : COM + 3] += mass * c
+        model[self.n - 1, INERTIA : INERTIA + 6] += S[np.triu_indices(3)]
+        return replace(self, model=frozen(model))
+
     def with_gravity(self, gravity: Sequence[float]) -> "Chain":
         """Return the same chain under another gravity, for an arm on a wall or a ceiling.
 

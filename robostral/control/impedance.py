@@ -55,7 +55,7 @@ def pack_gains(stiffness: FloatArray, ratio: FloatArray, null_stiffness: float) 
     return np.concatenate((stiffness, ratio, [null_stiffness])).astype(np.float64)
 
 
-def impedance_workspace(chain: Chain) -> tuple[FloatArray, ...]:
+def impedance_workspace(chain: Chain) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
     """Allocate what `impedance_kernel` works in: (work, J, M, A, scratch); one for each thread."""
     n = chain.n
     return workspace(chain), np.zeros((6, n)), np.zeros((n, n)), np.zeros((6, 6)), np.zeros((16, max(n, 6)))
@@ -199,7 +199,7 @@ def _damp(gains: FloatArray, A: FloatArray, scratch: FloatArray) -> None:
         along = 0.0
         for i in range(6):
             along += U[m, i] * math.sqrt(gains[STIFFNESS + i] * gains[RATIO + i]) * v[i]
-        along *= 2.0 / math.sqrt(B[m, m])
+        along *= 2.0 / math.sqrt(max(B[m, m], _FLOOR))  # an axis without stiffness has no damping either
         for i in range(6):
             wrench[i] += U[m, i] * along
     for i in range(6):

@@ -6,10 +6,10 @@ import pytest
 
 from robostral.arm import arm_names, load_arm
 from robostral.arm.arm import build_arm
-from robostral.arm.chain import EXTRA_ROWS, TURN, invert, transform
+from robostral.arm.chain import EXTRA_ROWS, GRAVITY, TURN, invert, transform
 from robostral.arm.limits import DDDQ, DDQ, DQ, DTAU, Q_MAX, Q_MIN, TAU
 from robostral.errors import ConfigError, UnknownName
-from robostral.kinematics import condition, distance, fk
+from robostral.kinematics import condition, crba, distance, fk, gravity, jacobian
 
 # d1, a2, a3, d4, d5, d6 [m] of the vendor's article "DH parameters for calculations of kinematics and dynamics"
 DH_UR = {
@@ -135,3 +135,16 @@ def test_a_table_with_a_bad_tensor_a_missing_source_or_a_short_row_is_refused():
             build_arm(msgspec.structs.replace(table, joints=joints))
     with pytest.raises(ConfigError, match="'home' has 5 values for 6 joints"):
         build_arm(msgspec.structs.replace(table, home=table.home[:5]))
+
+
+def test_a_payload_adds_its_kinetic_energy_and_its_weight():
+    """Mass matrix: as of a body that moves with the flange; gravity: as of a weight at its centre of mass."""
+    arm, com, S = load_arm("panda"), np.array([0.01, -0.02, 0.08]), np.diag([2e-3, 3e-3, 4e-3])
+    q, m = arm.home, 1.3
+    loaded = arm.chain.with_payload(m, com, S[np.triu_indices(3)])
+    bare = arm.chain.with_tcp(transform(com, (0.0, 0.0, 0.0)))
+    J, R = jacobian.jacobian(bare, q), fk.tcp(bare, q)[:3, :3]
+    added = m * J[:3].T @ J[:3] + J[3:].T @ (R @ S @ R.T) @ J[3:]
+    np.testing.assert_allclose(crba.crba(loaded, q) - crba.crba(arm.chain, q), added, atol=1e-12)
+    weight = -m * J[:3].T @ np.array(GRAVITY)
+    np.testing.assert_allclose(gravity.gravity(loaded, q) - gravity.gravity(arm.chain, q), weight, atol=1e-9)

@@ -158,6 +158,14 @@ def test_a_moving_set_point_is_followed_because_its_velocity_is_fed_forward():
     assert error(0.0) > 5e-3, "and that is what it is for"
 
 
+def test_an_axis_without_stiffness_is_free():
+    law = Law("panda", pack_gains(np.array([600.0, 600.0, 0.0, 20.0, 20.0, 20.0]), RATIO, 10.0))
+    q, rng = law.poses(1)[0], np.random.default_rng(0)
+    law(q + 0.01, law.zero, law.zero, q, rng.normal(size=7))
+    assert law.room[-1][WRENCH][2] == 0.0
+    assert np.abs(law.room[-1][WRENCH][:2]).min() > 0.1
+
+
 def test_bad_input_is_a_code():
     law, tau = Law("panda"), np.zeros(7)
     q, zero, model = law.arm.home, law.zero, law.chain.model
