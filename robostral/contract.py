@@ -60,8 +60,34 @@ class ObsField(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return math.prod(self.shape)
 
 
-class Action(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the policy commands: `horizon` chunk steps of `dt_s`, usable until `chunk_valid_s` after t_obs."""
+class Impedance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Cartesian impedance as the law: how stiff the tcp is about its set-point, in `base`, linear part first.
+
+    Damping ratios are 1 at the aperiodic limit.
+    """
+
+    stiffness: tuple[float, ...]
+    """Shape (6,) [N/m, N·m/rad]."""
+    damping_ratio: tuple[float, ...]
+    """Shape (6,) [1]."""
+    null_stiffness: float
+    """Of a redundant arm towards the set-point of its joints [N·m/rad]."""
+
+    def __post_init__(self) -> None:
+        for name, values in (("stiffness", self.stiffness), ("damping_ratio", self.damping_ratio)):
+            _require(
+                len(values) == 6 and all(0.0 <= value < math.inf for value in values),
+                f"impedance.{name} {values} is not six figures >= 0",
+            )
+        _require(0.0 <= self.null_stiffness < math.inf, f"impedance.null_stiffness {self.null_stiffness} < 0")
+
+
+class Action(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What the policy commands: `horizon` chunk steps of `dt_s`, usable until `chunk_valid_s` after t_obs.
+
+    First the arm's numbers: one per joint, or, for `tcp_pose_delta`, a translation [m] and a rotation vector [rad] in
+    `base`. Then one absolute set-point per tool (the joints of all devices but the first): `gap` [m], `suction` 0..1.
+    """
 
     kind: Literal["joint_position_delta", "joint_velocity", "tcp_pose_delta", "tcp_twist"]
     low: tuple[float, ...]
@@ -71,6 +97,10 @@ class Action(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     horizon: int
     dt_s: float
     chunk_valid_s: float
+    posture: tuple[float, ...] = ()
+    """Where the null space of a redundant arm is pulled to [rad], shape (n,); of `tcp_pose_delta` only."""
+    impedance: Impedance | None = None
+    """None is the plant's own position servo."""
 
     def __post_init__(self) -> None:
         _require(
@@ -131,8 +161,13 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def chunk_shape(self) -> tuple[int, int]:
-        """Shape (horizon, n) of one action chunk."""
+        """Shape (horizon, numbers of an action) of one action chunk."""
         return self.action.horizon, len(self.action.low)
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """What the tools' numbers are called, in the action's order: `gap` [m], `suction` [1]."""
+        return tuple(joint for device in self.devices[1:] for joint in device.joints)
 
     def __str__(self) -> str:
         rate, action = self.rate, self.action
@@ -145,6 +180,7 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             f"action  {action.kind} in '{action.frame}': {action.horizon} steps of {action.dt_s * 1e3:g} ms, "
             f"valid for {action.chunk_valid_s * 1e3:g} ms",
             *_table(_bound_rows(self)),
+            *_impedance_lines(action.impedance),
             *(f"state   {tensor.name} {tensor.shape}" for tensor in self.state),
         ]
         return "\n".join(lines)
@@ -221,8 +257,8 @@ def check_same(ours: Sealed, theirs: Sealed, our_name: str, their_name: str) -> 
         raise ContractMismatch(our_name, their_name, fields or ["stored bytes only: copy them, do not re-seal"])
 
 
-def diff(a: Contract, b: Contract) -> list[str]:
-    """List the fields in which two contracts differ, one line each; parts that have names are compared by name."""
+def diff(a: msgspec.Struct, b: msgspec.Struct) -> list[str]:
+    """List the fields in which two contracts, or two of their parts, differ, one line each; parts that have names are compared by name."""
     return _diff("", msgspec.to_builtins(a), msgspec.to_builtins(b))
 
 
@@ -279,14 +315,29 @@ def _obs_rows(obs: tuple[ObsField, ...]) -> list[tuple[str, ...]]:
     return rows
 
 
+_TWIST_LABELS = (("dx", "m"), ("dy", "m"), ("dz", "m"), ("rx", "rad"), ("ry", "rad"), ("rz", "rad"))
+_TOOL_UNITS = {"gap": "m", "suction": "1"}
+
+
 def _bound_rows(contract: Contract) -> list[tuple[str, ...]]:
-    action = contract.action
-    joints = [joint for device in contract.devices for joint in device.joints]
-    labels = joints if len(joints) == len(action.low) else [f"{i}" for i in range(len(action.low))]
+    action, first = contract.action, contract.devices[0]
+    labels = [(joint, action.unit) for joint in first.joints]
+    if action.kind in ("tcp_pose_delta", "tcp_twist"):
+        labels = list(_TWIST_LABELS)
+    labels += [(tool, _TOOL_UNITS.get(tool, action.unit)) for tool in contract.tools]
+    if len(labels) != len(action.low):
+        labels = [(f"{i}", action.unit) for i in range(len(action.low))]
     rows: list[tuple[str, ...]] = [("of", "low", "high", "unit")]
-    for label, low, high in zip(labels, action.low, action.high, strict=True):
-        rows.append((label, f"{low:g}", f"{high:g}", action.unit))
+    for (label, unit), low, high in zip(labels, action.low, action.high, strict=True):
+        rows.append((label, f"{low:g}", f"{high:g}", unit))
     return rows
+
+
+def _impedance_lines(impedance: Impedance | None) -> list[str]:
+    if impedance is None:
+        return []
+    stiffness, ratio = (", ".join(f"{x:g}" for x in row) for row in (impedance.stiffness, impedance.damping_ratio))
+    return [f"law     Cartesian impedance: stiffness [{stiffness}] N/m and N·m/rad, damping ratio [{ratio}]"]
 
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:

@@ -14,7 +14,8 @@ from robostral.runtime.records import Answer, Record
 from robostral.signals import GOAL_ERROR, GOAL_SIZE, observe_kernel
 
 FloatArray = NDArray[np.float64]
-_ERROR_PLAN = np.array([[GOAL_ERROR, 0, 6]], dtype=np.int64)
+_ERROR_PLAN = np.array([[GOAL_ERROR, 0, 6, 0]], dtype=np.int64)
+_NO_SENSORS: FloatArray = np.empty(0)
 
 
 class Reporter:
@@ -26,14 +27,17 @@ class Reporter:
 
     Attributes:
         status: The record; the loop fills the rest of it.
+        own_pose: Room for a pose of the tcp, shape (7,).
     """
 
     def __init__(self, mailbox: Mailbox, chain: Chain) -> None:
         self.status: Record = records.empty(mailbox.status.dtype)
         self._mailbox, self._chain = mailbox, chain
+        self.own_pose: FloatArray = np.zeros(GOAL_SIZE)
         self._T: FloatArray = np.eye(4)
         self._quat: FloatArray = np.zeros(4)
         self._error: NDArray[np.float32] = np.zeros(6, np.float32)
+        self._J: FloatArray = np.zeros((6, chain.n))
 
     def answer(self, serial: int, answer: Answer) -> None:
         """Note that an operator command was handled."""
@@ -59,8 +63,9 @@ class Reporter:
         tcp_kernel(self._chain.model, q, self._T)
         quat_from_matrix_kernel(self._T[:3, :3], self._quat)
         status["p_tcp"], status["quat_wxyz"], status["goal"] = self._T[:3, 3], self._quat, external
-        if len(external) == GOAL_SIZE:
-            observe_kernel(_ERROR_PLAN, self._chain.model, q, dq, q_c, external, self._error)
+        if len(external) >= GOAL_SIZE:
+            model = self._chain.model
+            observe_kernel(_ERROR_PLAN, model, q, dq, q_c, external, _NO_SENSORS, self._J, self._error)
             x, y, z, rx, ry, rz = self._error.tolist()
             status["goal_error_m"], status["goal_error_rad"] = math.hypot(x, y, z), math.hypot(rx, ry, rz)
         self._mailbox.status.publish(status)

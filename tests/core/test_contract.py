@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_bundle import JOINTS, contract
 
-from robostral.contract import Action, Contract, Device, ObsField, Rate, Sealed, check_same, diff
+from robostral.contract import Action, Contract, Device, Impedance, ObsField, Rate, Sealed, check_same, diff
 from robostral.errors import ConfigError, ContractMismatch
 
 GOLDEN = "56849f05fea9fc60d34b2cc3cacfdef64424d906c118e5b6f4c2c4a4d956f945"
@@ -43,6 +43,21 @@ def test_printing_shows_every_part():
     text = str(Sealed.seal(contract()))
     for word in ("tiny", *JOINTS, "25 Hz", "20 ms", "0:2", "q_c", "rad/s", "joint_position_delta", "3 steps", "-0.06"):
         assert word in text
+
+
+def test_tools_posture_and_impedance_are_part_of_the_identity():
+    plain, law = contract(), Impedance((800.0,) * 3 + (40.0,) * 3, (1.0,) * 6, 5.0)
+    action = msgspec.structs.replace(plain.action, low=(*plain.action.low, 0.0), high=(*plain.action.high, 0.08))
+    devices = (*plain.devices, Device("gripper", ("gap",), (1,)))
+    held = changed(devices=devices, action=action)
+    soft = changed(devices=devices, action=msgspec.structs.replace(action, impedance=law, posture=(0.1, 0.2)))
+    assert held.tools == ("gap",)
+    assert Sealed.load(Sealed.seal(soft).raw).contract == soft
+    assert len({Sealed.seal(one).identity for one in (plain, held, soft)}) == 3
+    assert "gap" in str(held)
+    assert "800" in str(soft)
+    with pytest.raises(ValueError, match="stiffness"):
+        Impedance((1.0,) * 3, (1.0,) * 6, 0.0)
 
 
 def test_diff_of_equal_contracts_is_empty():
