@@ -22,6 +22,8 @@ class Episode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         success: As the environment said at the end.
         reason: Why it ended, in the environment's word, or what was wrong.
         options: What `reset` was given beside the seed.
+        contract: Identity of the environment's contract; empty if it has none.
+        digest: SHA-256 of all observations, the first one included; empty if nobody took it.
     """
 
     env: str
@@ -31,6 +33,8 @@ class Episode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     success: bool
     reason: str
     options: dict[str, Any] | None = None
+    contract: str = ""
+    digest: str = ""
     format: Literal["robostral.episode/1"] = "robostral.episode/1"
 
     @property

@@ -68,6 +68,10 @@ class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise EnvError(f"render_mode '{render_mode}' is not one of {self.metadata['render_modes']}")
         self.render_mode = render_mode
+        self.options: dict[str, str | float | bool | None] = {
+            "task": task, "arm": arm, "engine": engine, "cell": cell, "rate_hz": rate_hz, "randomize": randomize,
+        }  # fmt: skip
+        """What this environment was made with: `CellEnv(**options)` makes it again."""
         self.scene = load_scene(cell or f"{arm}-{task.lower()}")
         self.task = make_task(model, self.scene)
         self.sealed = Sealed.seal(self.task.contract)

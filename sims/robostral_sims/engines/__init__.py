@@ -134,3 +134,8 @@ def load_engine(name: str) -> Callable[[Scene, float], World]:
         raise UnknownName("engine", name, _ENGINES)
     module, attribute = _ENGINES[name].split(":")
     return cast(Callable[[Scene, float], World], getattr(import_module(module), attribute))
+
+
+def engine_names() -> list[str]:
+    """List the engines, the default first."""
+    return list(_ENGINES)

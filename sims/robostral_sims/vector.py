@@ -1,0 +1,216 @@
+"""Many environments at once in worker processes: actions and observations in shared memory, one wake-up per step.
+
+Gymnasium's own asynchronous vector sends every action and every `info` through a pipe; beside a world that steps in
+less than a millisecond that costs more than a second core brings.
+"""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+import msgspec
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from robostral.errors import RobostralError
+from robostral_sims.catalogue import find
+from robostral_sims.env import CellEnv, EnvError
+
+Floats = NDArray[np.float32]
+
+
+def make_vec(name: str, n: int, workers: int | None = None, **options: Any) -> "CellVector":
+    """Start `n` environments in `workers` processes, one process for each environment by default.
+
+    Args:
+        name: Task, environment id or cell, as `robostral sim list` has them.
+        n: How many environments.
+        workers: How many processes; each steps its share of them one after the other.
+        **options: Arguments of `CellEnv`.
+
+    Raises:
+        EnvError: `n` or `workers` is not positive.
+        UnknownName: No such environment.
+    """
+    entry = find(name)
+    return CellVector(n, workers or n, {"task": entry.task, "arm": entry.arm, "cell": entry.cell} | options)
+
+
+class CellVector(VectorEnv[Floats, Floats, Any]):
+    """Environments in worker processes; a finished one begins its next episode in the same step.
+
+    `reset(seed=s)` gives environment i the seed s + i: what it shows depends neither on `n` nor on `workers`. Where an
+    episode ended, `infos["final_obs"]` and `infos["final_info"]` hold its last observation and `info`. The workers are
+    deaf to Ctrl-C and end with this process.
+
+    Args:
+        n: How many environments.
+        workers: How many processes.
+        options: Arguments of `CellEnv`.
+
+    Raises:
+        EnvError: `n` or `workers` is not positive.
+        RobostralError: The environment cannot be made with these options.
+    """
+
+    def __init__(self, n: int, workers: int, options: dict[str, Any]) -> None:
+        if min(n, workers) < 1:
+            raise EnvError(f"n = {n} environments in {workers} processes; at least one of each")
+        self.num_envs = n
+        self._workers: list[tuple[Connection, SpawnProcess]] = []
+        one = CellEnv(**options)
+        self.single_observation_space, self.single_action_space = one.observation_space, one.action_space
+        self.sealed, self.metadata = one.sealed, {**one.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}
+        one.close()
+        self.observation_space = batch_space(self.single_observation_space, n)
+        self.action_space = batch_space(self.single_action_space, n)
+        context = get_context("spawn")
+        self._share = _Share(
+            context.RawArray("f", n * self.sealed.contract.obs_size),
+            context.RawArray("f", n * int(np.prod(self.sealed.contract.chunk_shape))),
+            context.RawArray("d", n * 3),
+            (n, self.sealed.contract.obs_size),
+            (n, *self.sealed.contract.chunk_shape),
+        )
+        self._obs, self._actions, self._ends = self._share.arrays()
+        with _deaf():
+            for rows in np.array_split(np.arange(n), min(workers, n)):
+                ours, theirs = context.Pipe()
+                child = context.Process(
+                    target=_work, args=(theirs, self._share, rows.tolist(), options), daemon=True, name="cell"
+                )
+                child.start()
+                theirs.close()
+                self._workers.append((ours, child))
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Floats, dict[str, Any]]:
+        """Begin an episode in each environment; returns observations, shape (n, obs_size), and infos.
+
+        Raises:
+            EnvError: A worker is gone.
+        """
+        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed or [None] * self.num_envs
+        for pipe, _ in self._workers:
+            pipe.send_bytes(msgspec.json.encode(seeds))
+        infos: dict[str, Any] = {}
+        for row, info in self._answers():
+            infos = self._add_info(infos, info, row)
+        return self._obs.copy(), infos
+
+    def step(
+        self, actions: Floats
+    ) -> tuple[Floats, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Step all environments with actions, shape (n, horizon, k).
+
+        Raises:
+            EnvError: A wrong shape, not a number, not reset before, or a worker is gone.
+        """
+        if np.shape(actions) != self._actions.shape:
+            raise EnvError(f"actions have the shape {np.shape(actions)}, these need {self._actions.shape}")
+        self._actions[:] = actions
+        for pipe, _ in self._workers:
+            pipe.send_bytes(b"")
+        infos: dict[str, Any] = {}
+        for row, final in self._answers():
+            infos = self._add_info(infos, final, row)
+        ends = self._ends.copy()
+        return self._obs.copy(), ends[:, 0], ends[:, 1] > 0.0, ends[:, 2] > 0.0, infos
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """End the workers; called by `close`."""
+        for pipe, child in self._workers:
+            pipe.close()
+            child.join()
+        self._workers = []
+
+    def _answers(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Wait for every worker; yield what it has to say of single environments."""
+        answers = [_received(pipe) for pipe, _ in self._workers]
+        for answer in answers:
+            if isinstance(answer, str):
+                raise EnvError(answer)
+            yield from answer
+
+
+@dataclass(frozen=True)
+class _Share:
+    """Memory that all processes see: observations, actions, and (reward, terminated, truncated) per environment."""
+
+    obs: Any
+    actions: Any
+    ends: Any
+    obs_shape: tuple[int, ...]
+    actions_shape: tuple[int, ...]
+
+    def arrays(self) -> tuple[Floats, Floats, NDArray[np.float64]]:
+        obs = np.frombuffer(self.obs, np.float32).reshape(self.obs_shape)
+        actions = np.frombuffer(self.actions, np.float32).reshape(self.actions_shape)
+        return obs, actions, np.frombuffer(self.ends, np.float64).reshape(-1, 3)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Let processes that start here ignore Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, heard)
+
+
+def _received(pipe: Connection) -> Any:
+    try:
+        return pipe.recv()
+    except (EOFError, OSError) as error:
+        raise EnvError("a worker process is gone (out of memory?)") from error
+
+
+def _work(pipe: Connection, share: _Share, rows: list[int], options: dict[str, Any]) -> None:
+    """Live in a worker: an empty message is a step, a list of seeds a reset; ends when the pipe does."""
+    arrays = share.arrays()
+    envs = {row: CellEnv(**options) for row in rows}
+    try:
+        while True:
+            message = pipe.recv_bytes()
+            try:
+                if message:
+                    seeds = msgspec.json.decode(message, type=list[int | None])
+                    pipe.send([(row, _reset(envs[row], arrays[0][row], seeds[row])) for row in rows])
+                else:
+                    stepped = [(row, _step(envs[row], *(array[row] for array in arrays))) for row in rows]
+                    pipe.send([(row, final) for row, final in stepped if final])
+            except RobostralError as error:
+                pipe.send(str(error))
+    except (EOFError, OSError):
+        for env in envs.values():
+            env.close()
+
+
+def _reset(env: CellEnv, obs: Floats, seed: int | None) -> dict[str, Any]:
+    obs[:], info = env.reset(seed=seed)
+    return info
+
+
+def _step(env: CellEnv, obs: Floats, action: Floats, ends: NDArray[np.float64]) -> dict[str, Any]:
+    """Step one environment in place; at an episode's end begin the next one and return what ended."""
+    seen, *end, info = env.step(action)
+    ends[:] = end
+    final: dict[str, Any] = {}
+    if end[1] or end[2]:
+        final = {"final_obs": seen, "final_info": info}
+        seen, _ = env.reset()
+    obs[:] = seen
+    return final
