@@ -10,6 +10,7 @@
 | `goal_position` | (3,) | m | base | external | |
 | `goal_rot6d` | (6,) | 1 | base | external | |
 | `goal_error` | (6,) | m, rad | base | derived | p_goal - p_tcp, then the rotation vector of R_goal @ R_tcp^T |
+| `goal_error_c` | (6,) | m, rad | base | derived | the same of T_base_tcp(q_c): where the last command aims |
 | `part_position` | (3,) | m | base | external | |
 | `part_rot6d` | (6,) | 1 | base | external | |
 | `part_error` | (6,) | m, rad | base | derived | p_part - p_tcp, then the rotation vector of R_part @ R_tcp^T |
@@ -44,8 +45,9 @@ from robostral.kinematics.se3 import rotvec_from_rows_kernel, rows_from_quat_ker
 FloatArray = NDArray[np.float64]
 
 Q, DQ, Q_C, TCP_POSITION, TCP_ROT6D, TCP_TWIST = range(6)
-GOAL_POSITION, GOAL_ROT6D, GOAL_ERROR, PART_POSITION, PART_ROT6D, PART_ERROR, PART_TO_GOAL, BELT = range(6, 14)
-TOOL, TOOL_C, WRENCH = range(14, 17)
+GOAL_POSITION, GOAL_ROT6D, GOAL_ERROR, GOAL_ERROR_C = range(6, 10)
+PART_POSITION, PART_ROT6D, PART_ERROR, PART_TO_GOAL, BELT = range(10, 15)
+TOOL, TOOL_C, WRENCH = range(15, 18)
 POSE_SIZE = GOAL_SIZE = 7
 
 
@@ -69,6 +71,7 @@ FIELDS = {
     "goal_position": Definition(GOAL_POSITION, 3, "m", "base", "external"),
     "goal_rot6d": Definition(GOAL_ROT6D, 6, "1", "base", "external"),
     "goal_error": Definition(GOAL_ERROR, 6, "m, rad", "base", "derived"),
+    "goal_error_c": Definition(GOAL_ERROR_C, 6, "m, rad", "base", "derived"),
     "part_position": Definition(PART_POSITION, 3, "m", "base", "external"),
     "part_rot6d": Definition(PART_ROT6D, 6, "1", "base", "external"),
     "part_error": Definition(PART_ERROR, 6, "m, rad", "base", "derived"),
@@ -78,7 +81,7 @@ FIELDS = {
     "tool_c": Definition(TOOL_C, -1, "m or 1", "tool", "derived"),
     "wrench": Definition(WRENCH, 6, "N, N·m", "base", "driver"),
 }
-_OF_GOAL = (GOAL_POSITION, GOAL_ROT6D, GOAL_ERROR, PART_TO_GOAL)
+_OF_GOAL = (GOAL_POSITION, GOAL_ROT6D, GOAL_ERROR, GOAL_ERROR_C, PART_TO_GOAL)
 _OF_PART = (PART_POSITION, PART_ROT6D, PART_ERROR, PART_TO_GOAL)
 TOOLS = ("gap", "suction")
 """What a device besides the arm may be commanded by."""
@@ -158,6 +161,8 @@ def observe_kernel(
             _rot6d_kernel(_pose_rows(external, reads), out, at)
         elif signal in (GOAL_ERROR, PART_ERROR):
             _error_kernel(_pose(external, reads), tcp, out, at)
+        elif signal == GOAL_ERROR_C:
+            _error_kernel(_pose(external, reads), tcp_pose_kernel(model, q_c), out, at)
         elif signal == PART_TO_GOAL:
             _error_kernel(_pose(external, 0), _pose(external, reads), out, at)
         elif signal == BELT:

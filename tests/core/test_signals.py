@@ -94,6 +94,14 @@ def test_reach_has_27_numbers_in_contract_order():
     np.testing.assert_allclose(out[15:21], rodrigues(turn)[:, :2].T.ravel(), atol=1e-6)
 
 
+def test_the_error_of_the_command_is_that_of_an_arm_that_stands_there():
+    signals = Signals(contract("goal_error", "goal_error_c"), CHAIN)
+    q, external = np.linspace(-1, 1, 6), np.array([0.4, -0.2, 0.3, *quat(np.array([0.3, -0.5, 0.7]))])
+    code, out = observe(signals, q, external)
+    assert code == OK
+    np.testing.assert_array_equal(out[6:], observe(signals, q + 20.0, external)[1][:6])
+
+
 vectors = hnp.arrays(float, 3, elements=st.floats(-1.8, 1.8))
 
 
