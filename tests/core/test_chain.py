@@ -25,8 +25,8 @@ def dh(a: float, alpha: float, d: float, theta: float) -> np.ndarray:
     return np.array([[c, -s * ca, s * sa, a * c], [s, c * ca, -c * sa, a * s], [0, sa, ca, d], [0, 0, 0, 1]])
 
 
-def test_seven_arms_ship():
-    assert arm_names() == ["fr3", "iiwa14", "panda", "ur10", "ur10e", "ur3e", "ur5e"]
+def test_eight_arms_ship():
+    assert arm_names() == ["fr3", "iiwa14", "panda", "ur10", "ur10e", "ur3e", "ur5e", "wafer_rtz"]
 
 
 def test_unknown_arm_names_the_nearest():
@@ -102,6 +102,15 @@ def test_iiwa_torques_are_those_of_the_brochure_and_its_limits_stop_before_the_h
     rows = load_arm("iiwa14").limits.array
     assert rows[TAU].tolist() == [320, 320, 176, 176, 110, 40, 40]
     np.testing.assert_allclose(np.degrees(rows[Q_MAX]), [168, 118, 168, 118, 168, 118, 173])
+
+
+def test_the_wafer_robot_lifts_turns_and_reaches():
+    arm = load_arm("wafer_rtz")
+    lift, theta, reach = 0.2, 0.7, 0.3
+    T = fk.tcp(arm.chain, np.array([lift, theta, reach]))
+    radius = reach - 0.12
+    np.testing.assert_allclose(T[:3, 3], [radius * np.cos(theta), radius * np.sin(theta), 0.36 + lift], atol=1e-12)
+    np.testing.assert_allclose(T[:3, 0], [np.cos(theta), np.sin(theta), 0.0], atol=1e-12)
 
 
 def test_pandas_link_4_is_projected_and_says_so():
