@@ -13,6 +13,7 @@ def serve(
     *,
     keys: Path = Path("keys"),
     bind: str = DEFAULT_BIND,
+    admin: str = "",
     plant: Literal["twin", "real"] = "twin",
     trust: Path | None = None,
 ) -> None:
@@ -22,6 +23,7 @@ def serve(
         bundles: Names or paths of bundles.
         keys: Folder with the server's keys and the allow-list, made by `robostral keys new`.
         bind: Address to listen on: tcp://address:port (port 0 takes a free one) or ipc://path.
+        admin: Address of the admin port (see `robostral serve-admin`); none if left out.
         plant: A real plant takes only bundles signed by a trusted key.
         trust: Folder of trusted public keys; the user's own if left out.
     """
@@ -45,6 +47,8 @@ def serve(
         POLICY_PRIORITY
     )  # a robot waits for the answer, other work does not; before the server, whose I/O thread inherits it
     server = PolicyServer(hosted, bind, KeyStore(keys))
+    if admin:
+        logging.info("admin port %s", server.open_admin(admin, plant, trust))
     signal.signal(signal.SIGTERM, lambda *_: server.stop())
 
     def announce(endpoint: str) -> None:

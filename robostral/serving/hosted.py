@@ -31,6 +31,8 @@ class Hosted:
         keep_warm: Whether to run it in between requests, so that the next answer does not come from cold caches.
 
     Attributes:
+        bundle: What it was opened from, if it was a bundle.
+        names: Every label under which robots may ask for it: its own, and those of versions that it replaced.
         reply: Frame that every reply is built in.
         pending: The newest request of each session that waits, in order of arrival.
     """
@@ -40,6 +42,8 @@ class Hosted:
     ) -> None:
         self.policy, self.name, self.digest, self.max_batch = policy, name, digest, max_batch
         self._keep_warm = keep_warm
+        self.bundle: Bundle | None = None
+        self.names = {name}
         self.sealed = policy.sealed
         self.layout = Layout.of(policy.sealed.raw)
         self.reply = ReplyFrame(self.layout, max_batch, digest)
@@ -60,7 +64,19 @@ class Hosted:
         from robostral.bundle import OnnxPolicy
 
         policy, max_batch = OnnxPolicy(bundle), bundle.requirements.max_batch
-        return cls(policy, bundle.manifest.label, bundle.digest, max_batch, keep_warm=True)
+        hosted = cls(policy, bundle.manifest.label, bundle.digest, max_batch, keep_warm=True)
+        hosted.bundle = bundle
+        return hosted
+
+    @property
+    def family(self) -> str:
+        """Name without the version."""
+        return self.bundle.manifest.name if self.bundle else self.name
+
+    def take_over(self, old: "Hosted") -> None:
+        """Answer from now on what `old` was asked; both have the same contract."""
+        self.names |= old.names
+        self.pending, old.pending = old.pending, {}
 
     def warm_up(self) -> None:
         """Run every batch size; after the first run, the quickest of a few is what it is expected to cost.

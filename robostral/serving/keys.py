@@ -37,6 +37,11 @@ class Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Tell whether this key may take `role` for `robot`."""
         return _RANK[self.role] >= _RANK[role] and ("*" in self.robots or robot in self.robots)
 
+    @property
+    def is_admin(self) -> bool:
+        """Whether this key may change what is served, which concerns every robot."""
+        return self.role == "admin" and "*" in self.robots
+
 
 class KeyStore:
     """A folder of keys: `server.key`, `server.pub`, a pair per client and, beside the server, `allowed.json`.

@@ -4,18 +4,22 @@ import logging
 import socket
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 import zmq
 
+from robostral.bundle.trust import Plant
 from robostral.errors import ServingError
+from robostral.serving.admin import AdminPort
 from robostral.serving.canary import prove
 from robostral.serving.handshake import Accepted, Refused, encode
 from robostral.serving.hosted import Hosted
 from robostral.serving.keys import KeyStore, Roster
-from robostral.serving.sessions import Session, Sessions
+from robostral.serving.sessions import Session, Sessions, accept
+from robostral.serving.versions import Versions
 from robostral.serving.wire import (
     HEARTBEAT_MS,
     HIGH_WATER,
@@ -31,6 +35,8 @@ from robostral.serving.zap import DOMAIN, Authenticator
 
 log = logging.getLogger("robostral.serving")
 
+CHANGES = "changes.jsonl"
+"""Name of the log of changes, in the folder of keys."""
 POLL_MS = 100
 WARM_MS = 5
 """How often a policy whose robots are talking runs in between [ms]. Measured at 25 requests a second: an inference that
@@ -66,9 +72,9 @@ class PolicyServer:
     def __init__(self, hosted: Sequence[Hosted], bind: str, keys: KeyStore) -> None:
         if not bind.startswith(("tcp://", "ipc://")):
             raise ServingError(f"cannot bind '{bind}'; choose tcp://address:port or ipc://path")
-        self.hosted = tuple(hosted)
+        self.hosted = list(hosted)
         self.counts: Counter[str] = Counter()
-        self.public_key, secret = keys.server()
+        self._keys, (self.public_key, secret) = keys, keys.server()
         keys.grants()  # a list that cannot be read is told now; later it silently allows nobody
         self.roster = Roster(keys)
         self.sessions = Sessions(self.hosted, self.roster)
@@ -81,6 +87,8 @@ class PolicyServer:
         self._poller.register(self._router, zmq.POLLIN)
         self._poller.register(self._auth.socket, zmq.POLLIN)
         self._roster_due_ns = 0
+        self._changes: deque[Callable[[], None]] = deque()
+        self._admin: AdminPort | None = None
         self._stopping = threading.Event()
 
     def run(self, on_ready: Callable[[str], None] | None = None) -> None:
@@ -97,14 +105,46 @@ class PolicyServer:
             self.counts.clear()
             if on_ready is not None:
                 on_ready(self.endpoint)
-            while not self._stopping.is_set():
-                self.turn(WARM_MS if len(self.sessions) else POLL_MS)
+            with self._admin or nullcontext():
+                while not self._stopping.is_set():
+                    self.turn(WARM_MS if len(self.sessions) else POLL_MS)
         finally:
             self.close()
+
+    def open_admin(self, bind: str, plant: Plant = "twin", trust: Path | None = None) -> str:
+        """Open the admin port, before `run`; return where it listens. The log of changes lies beside the keys.
+
+        Args:
+            bind: `tcp://address:port` or `ipc://path`.
+            plant: A real plant takes only bundles signed by a trusted key.
+            trust: Folder of trusted public keys; the user's own if None.
+
+        Raises:
+            ServingError: The address cannot be used, or the log of changes is damaged.
+        """
+        path, secret = self._keys.folder / CHANGES, self._keys.server().secret
+        self._admin = AdminPort(self._context, bind, secret, self.roster, Versions(self, plant, trust), path)
+        return self._admin.endpoint
 
     def stop(self) -> None:
         """End `run` within 0.1 s; safe from a signal handler and from another thread."""
         self._stopping.set()
+
+    def between_batches(self, change: Callable[[], None]) -> None:
+        """Call `change` in the serving loop when no batch runs, within 0.1 s; safe from another thread."""
+        self._changes.append(change)
+
+    def replace(self, old: Hosted, new: Hosted) -> None:
+        """Let `new` answer for `old` from the next batch on; called between batches only.
+
+        Sessions and waiting requests go on. Every robot is told which bundle answers it before that bundle's first
+        reply, on the same ordered connection, so its chunks change hands at their edge.
+        """
+        new.take_over(old)
+        self.hosted[self.hosted.index(old)] = new
+        for session in self.sessions.move(old, new):
+            self._send(session.route, encode(accept(session)))
+        log.info("%s answers for %s", new.name, old.name)
 
     def close(self) -> None:
         """Release sockets and policies; calling it twice is harmless."""
@@ -139,6 +179,8 @@ class PolicyServer:
     def turn(self, timeout_ms: int) -> None:
         """Wait for events, take in what is there, answer it."""
         events = dict(self._poller.poll(timeout_ms))
+        while self._changes:
+            self._changes.popleft()()
         if self._auth.socket in events or time.monotonic_ns() > self._roster_due_ns:
             self._roster_due_ns = time.monotonic_ns() + ROSTER_NS
             if self.roster.refresh():

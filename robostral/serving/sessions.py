@@ -3,7 +3,7 @@
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from robostral.contract import Sealed, diff
@@ -51,15 +51,24 @@ class Session:
         return drop
 
 
+def accept(session: Session) -> Accepted:
+    """Tell a robot which bundle answers it, with what its own keys can verify."""
+    hosted, manifest, signature = session.hosted, "", ""
+    if hosted.bundle is not None:
+        manifest = hosted.bundle.manifest_bytes.decode()
+        signature = (hosted.bundle.signature or b"").decode()
+    return Accepted(session.token, hosted.name, hosted.digest.hex(), hosted.max_batch, manifest, signature)
+
+
 class Sessions:
     """All sessions of a server.
 
     Args:
-        hosted: Policies to serve; the first one is the reference where a client's contract fits none.
+        hosted: What the server serves, its own list; the first one is the reference where a contract fits none.
         roster: The allow-list.
     """
 
-    def __init__(self, hosted: "Sequence[Hosted]", roster: Roster) -> None:
+    def __init__(self, hosted: "list[Hosted]", roster: Roster) -> None:
         self._hosted, self._roster = hosted, roster
         self._open: dict[bytes, Session] = {}
 
@@ -92,7 +101,14 @@ class Sessions:
             self.end(lambda old: old is silent)
         session = self._open[route] = Session(route, user, hello, judged)
         log.info("accepted %s to %s for robot '%s' on %s", grant.name, hello.role, hello.robot, judged.name)
-        return Accepted(session.token, judged.name, judged.digest.hex(), judged.max_batch)
+        return accept(session)
+
+    def move(self, old: "Hosted", new: "Hosted") -> list[Session]:
+        """Hand the sessions of a policy to the one that takes its place; return them."""
+        moved = [session for session in self._open.values() if session.hosted is old]
+        for session in moved:
+            session.hosted = new
+        return moved
 
     def end(self, which: Callable[[Session], bool]) -> None:
         """End the sessions that `which` picks; their waiting requests are not answered."""
@@ -114,7 +130,7 @@ class Sessions:
             return Refused("wire", (f"version: {VERSION} != {hello.wire}",))
         if not allowed:
             return Refused("role", (f"this key may not {hello.role} for robot '{hello.robot}'",))
-        named = [hosted for hosted in self._hosted if hello.bundle in {"", hosted.name}]
+        named = [hosted for hosted in self._hosted if not hello.bundle or hello.bundle in hosted.names]
         if not named:
             names = ", ".join(hosted.name for hosted in self._hosted)
             return Refused("bundle", (f"no '{hello.bundle}' here (bundles: {names})",))

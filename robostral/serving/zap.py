@@ -5,7 +5,8 @@ from zmq.utils import z85
 
 from robostral.serving.keys import Roster
 
-DOMAIN = "robostral"
+DOMAIN, ADMIN_DOMAIN = "robostral", "robostral-admin"
+"""The control port's domain, and the admin port's, which takes keys with the role admin for every robot only."""
 ENDPOINT = "inproc://zeromq.zap.01"
 
 
@@ -26,7 +27,9 @@ class Authenticator:
         """Answer one waiting question; return the answer."""
         version, ticket, domain, _, _, mechanism, *credentials = self.socket.recv_multipart(zmq.NOBLOCK)
         key = z85.encode(credentials[0]).decode() if mechanism == b"CURVE" and len(credentials[0]) == 32 else ""
-        allowed = version == b"1.0" and domain == DOMAIN.encode() and self._roster.grant(key) is not None
+        grant = self._roster.grant(key) if version == b"1.0" else None
+        admin = domain == ADMIN_DOMAIN.encode() and grant is not None and grant.is_admin
+        allowed = admin or (domain == DOMAIN.encode() and grant is not None)
         verdict = [b"200", b"OK", key.encode()] if allowed else [b"400", b"key not allowed", b""]
         self.socket.send_multipart([b"1.0", ticket, *verdict, b""])
         return allowed
