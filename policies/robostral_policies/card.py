@@ -13,10 +13,10 @@ chunks; normaliser and bounds are inside the graph. It runs behind a command gua
 
 ## How well
 
-Fresh episodes on {engine}; no training episode is among them, and every row meets the same ones.
+Trained on {engine} alone; fresh episodes, no training episode is among them, and every row meets the same ones.
 
-| pilot | success | 95 % Wilson interval | mean cycle | p95 cycle |
-|---|---|---|---|---|
+| pilot | engine | success | 95 % Wilson interval | mean cycle | p95 cycle |
+|---|---|---|---|---|---|
 {rows}
 
 Greatest difference between the trained network and the exported model over {parity_n:,} observations, half of them
@@ -85,4 +85,5 @@ def _recipe(config: TrainConfig) -> str:
 def _line(row: Row) -> str:
     s = row.success
     cycle = "{:.2f} s | {:.2f} s".format(*row.cycle_s) if row.cycle_s else "- | -"
-    return f"| {row.pilot} | {s.successes} of {s.n} | {100 * s.low:.2f} % to {100 * s.high:.2f} % | {cycle} |"
+    interval = f"{100 * s.low:.2f} % to {100 * s.high:.2f} %"
+    return f"| {row.pilot} | {row.engine} | {s.successes} of {s.n} | {interval} | {cycle} |"

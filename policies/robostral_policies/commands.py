@@ -1,4 +1,4 @@
-"""The command `robostral train`."""
+"""The commands `robostral train` and `robostral eval`."""
 
 import os
 import shlex
@@ -63,7 +63,66 @@ def train(
             console.print(f"to go on: {shlex.join(again)}", soft_wrap=True, highlight=False)
         raise
     for row in evaluation.rows:
-        print(f"{row.pilot:8} {row}")
+        print(f"{row.pilot:8} {row.engine:9} {row}")
+    if not (folder / "manifest.json").is_file():
+        print(f"model: {folder}/model.onnx (no bundle: '{config.env}' has no contract that a robot could be held to)")
+        return 0
     signed = "signed" if key else f"not signed, for twins only; to sign it: robostral bundle sign {folder} KEY"
     print(f"bundle: {folder} ({signed})")
     return 0
+
+
+def evaluate(
+    bundle: str,
+    /,
+    *,
+    engine: tuple[str, ...] = (),
+    episodes: int = 1000,
+    baselines: int = 200,
+    latency: tuple[float, ...] = (),
+    sweep: tuple[str, ...] = (),
+    seed: int = 0,
+    workers: int | None = None,
+    out: Path | None = None,
+) -> int:
+    """Judge a bundle on fresh episodes of the environment that it was trained in; write evaluation.json and a page.
+
+    Exit code 1 if a row of the bundle's own falls below half.
+
+    Args:
+        bundle: Name or path of the bundle.
+        engine: Physics to judge it on, for example --engine pybullet mujoco; the trained one by default.
+        episodes: Fresh episodes of each row; none of them was trained on.
+        baselines: Episodes of each row beside it: scripted expert, random, do-nothing; 0 for none.
+        latency: Times from an observation to the use of its chunk [ms], a row each, for example --latency 0 20 50 100.
+        sweep: Figures of the plant to vary, a row for each value, for example --sweep stiffness=25,50,100,200.
+        seed: Which fresh episodes.
+        workers: Processes that play episodes, one per core up to 8 by default.
+        out: Folder for evaluation.json, evaluation.html and failures/; runs/eval/NAME by default.
+    """
+    import msgspec
+    from rich.console import Console
+
+    from robostral_policies.examination_page import page
+    from robostral_policies.examine import conditions, examine
+
+    folder = out or Path("runs/eval") / Path(bundle).name
+    found = examine(
+        bundle,
+        folder,
+        engines=engine,
+        episodes=episodes,
+        baseline_episodes=baselines,
+        fixed=conditions(latency, sweep),
+        seed=seed,
+        workers=workers or min(_MAX_WORKERS, os.cpu_count() or 1),
+        console=Console(stderr=True),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "evaluation.json").write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2))
+    (folder / "evaluation.html").write_text(page(found), encoding="utf-8")
+    for row in found.rows:
+        fixed = " ".join(f"{name}={value:g}" for name, value in row.condition.items())
+        print(f"{row.pilot:8} {row.engine:9} {fixed:16} {row}")
+    print(f"page: {folder / 'evaluation.html'}; to see a failure: robostral sim replay {folder / 'failures'}/FILE")
+    return int(any(row.pilot == "model" and row.success.rate < 0.5 for row in found.rows))

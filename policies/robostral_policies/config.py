@@ -116,11 +116,13 @@ class EvaluateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         episodes: Fresh episodes of the exported model.
         baseline_episodes: Fresh episodes of each row beside it: expert, random, do-nothing.
         parity: Observations on which the exported model must equal the network.
+        engines: Further engines that the exported model is judged on, none of which it was trained on.
     """
 
     episodes: Positive = 2000
     baseline_episodes: Positive = 200
     parity: Positive = 10_000
+    engines: tuple[str, ...] = ()
 
 
 class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -11,7 +12,7 @@ from rich.progress import Progress
 
 from robostral.bundle import Success
 from robostral.bundle.policy import open_session
-from robostral_policies.config import MAX_SEED, TrainConfig
+from robostral_policies.config import MAX_SEED
 from robostral_policies.progress import finish
 from robostral_policies.rollout import Episode, Pilot, Plan, Rollouts
 
@@ -22,12 +23,15 @@ _TIMED = 2000
 
 
 class Row(msgspec.Struct, frozen=True):
-    """How one pilot did.
+    """How one pilot did under one condition.
 
     Attributes:
         pilot: Who drove.
+        engine: Physics that the environment ran on.
+        condition: What was fixed in every episode's plant, by name; what is not named here was drawn.
         success: Count, rate and 95 % Wilson interval.
         cycle_s: Mean and 95th percentile of the time to success [s], over the successes; None without any.
+        figures: Mean, 95th percentile and maximum over all episodes of each number of the last `info`.
         reasons: Why the other episodes ended, in the environment's word, with their number.
         failures: Seeds of the episodes that failed, to play them again.
     """
@@ -37,6 +41,9 @@ class Row(msgspec.Struct, frozen=True):
     cycle_s: tuple[float, float] | None
     reasons: dict[str, int]
     failures: tuple[int, ...]
+    engine: str = ""
+    condition: dict[str, float] = {}
+    figures: dict[str, tuple[float, float, float]] = {}
 
     def __str__(self) -> str:
         s = self.success
@@ -45,7 +52,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Evaluation(msgspec.Struct, frozen=True):
-    """The judgement of a model: its row first, then expert, random and do-nothing."""
+    """The judgement of a model: its row first, then expert, random and do-nothing, then the model on other engines."""
 
     rows: tuple[Row, ...]
     step_s: float
@@ -54,52 +61,59 @@ class Evaluation(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Judge:
-    """Plays fresh episodes; every pilot meets the same ones.
+    """Plays fresh episodes; every pilot meets the same ones under every condition.
 
     Attributes:
         rollouts: Where episodes are played.
-        config: How many, and the seed they follow from.
-        progress: Shows a bar for each pilot.
+        seed: Which episodes; those of a training with the same seed are not among them.
+        progress: Shows a bar for each row.
+        engine: What `rollouts` runs on, for the record.
+        failures: Where episodes that failed are kept for replay; nowhere if None.
     """
 
     rollouts: Rollouts
-    config: TrainConfig
+    seed: int
     progress: Progress
+    engine: str = ""
+    failures: Path | None = None
 
-    def evaluate(self, model: bytes) -> Evaluation:
-        """Judge an exported model."""
-        figures = self.config.evaluate
-        rows = [self.row(Plan("model", model), figures.episodes)]
+    def baselines(self, episodes: int) -> list[Row]:
+        """Judge those who know nothing, and the expert where there is one."""
         pilots: list[Pilot] = ["expert"] if self.rollouts.cell.expert else []
-        rows += [self.row(Plan(pilot), figures.baseline_episodes) for pilot in (*pilots, "random", "nothing")]
-        return Evaluation(tuple(rows), self._step_s, time_action(model, self.rollouts.cell.interface.obs_size))
+        return [self.row(Plan(pilot), episodes) for pilot in (*pilots, "random", "nothing")]
 
     def row(self, plan: Plan, episodes: int) -> Row:
         """Play `episodes` fresh episodes and count."""
-        first = FIRST_SEED + self.config.seed * MAX_SEED
-        bar = self.progress.add_task(f"{plan.pilot}: fresh episodes", total=episodes)
+        first = FIRST_SEED + self.seed * MAX_SEED
+        condition: dict[str, float] = (plan.options or {}).get("plant", {})
+        name = " ".join([self.engine, plan.pilot, *(f"{key}={value:g}" for key, value in condition.items())]).strip()
+        bar = self.progress.add_task(f"{name}: fresh episodes", total=episodes)
         played: list[Episode] = []
         for episode in self.rollouts.play(range(first, first + episodes), plan):
             played.append(episode)
             self.progress.advance(bar)
-        row = self._count(plan.pilot, played)
-        finish(self.progress, bar, f"{plan.pilot}: {row.success.successes} of {episodes} fresh episodes")
+            if self.failures is not None and episode.record is not None and plan.pilot == "model":
+                episode.record.save(self.failures / f"{name.replace(' ', '-')}-{episode.seed - first}.json")
+        row = self._count(plan.pilot, condition, played)
+        finish(self.progress, bar, f"{name}: {row.success.successes} of {episodes} fresh episodes")
         return row
 
-    def _count(self, pilot: str, episodes: list[Episode]) -> Row:
-        cycles = np.array([episode.steps * self._step_s for episode in episodes if episode.success])
+    def _count(self, pilot: str, condition: dict[str, float], episodes: list[Episode]) -> Row:
+        step_s = self.rollouts.cell.interface.step_s
+        cycles = np.array([episode.steps * step_s for episode in episodes if episode.success])
         failed = [episode for episode in episodes if not episode.success]
+        names = sorted(set.intersection(*(set(episode.figures) for episode in episodes)))
+        figures = {name: np.array([episode.figures[name] for episode in episodes]) for name in names}
         return Row(
             pilot,
             Success.of(len(cycles), len(episodes)),
             (float(cycles.mean()), float(np.percentile(cycles, 95))) if len(cycles) else None,
             dict(Counter(episode.reason for episode in failed)),
             tuple(episode.seed for episode in failed),
+            self.engine,
+            condition,
+            {name: (float(v.mean()), float(np.percentile(v, 95)), float(v.max())) for name, v in figures.items()},
         )
-
-    @property
-    def _step_s(self) -> float:
-        return self.rollouts.cell.interface.step_s
 
 
 def time_action(model: bytes, obs_size: int) -> float:

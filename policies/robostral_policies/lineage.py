@@ -22,6 +22,7 @@ def lineage_of(state: State) -> Lineage:
         seed=state.config.seed,
         git_revision=revision(),
         packages=packages(),
+        environment_kwargs=state.config.kwargs,
         data={name: digest for name, digest in state.files.items() if name.startswith("data")},
     )
 

@@ -163,7 +163,8 @@ class Cell:
         labels = np.asarray(self._expert_here(rows) if plan.label else [], np.float32)
         success, reason = success_of(info), str(info.get("reason", "end"))
         clean = not (expert_drives or noisy)
-        figures = {name: float(value) for name, value in info.items() if isinstance(value, float)}
+        numbers = {name: value for name, value in info.items() if not isinstance(value, bool)}
+        figures = {name: float(value) for name, value in numbers.items() if isinstance(value, int | float)}
         return Episode(seed, rows, labels, success, reason, clean, figures, None if success else record(reason))
 
     def flat(self, obs: Any) -> NDArray[np.float32]:
@@ -220,7 +221,7 @@ class Rollouts:
     """
 
     def __init__(self, env: str, workers: int, kwargs: dict[str, Any] | None = None) -> None:
-        self.cell = Cell(env, kwargs)
+        self.cell, self.workers = Cell(env, kwargs), workers
         self._pool = _start_pool(env, workers, kwargs) if workers > 1 else None
 
     def play(self, seeds: Sequence[int], plan: Plan) -> Iterator[Episode]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -16,12 +17,12 @@ from robostral_policies.card import write_card
 from robostral_policies.checkpoint import Checkpoint
 from robostral_policies.config import TrainConfig, TrainingError, working_folder
 from robostral_policies.curve import draw_curve
-from robostral_policies.evaluate import Evaluation, Judge
+from robostral_policies.evaluate import Evaluation, Judge, time_action
 from robostral_policies.export import parity, probe, to_onnx
 from robostral_policies.lineage import lineage_of, machine
 from robostral_policies.progress import bars
 from robostral_policies.rl import Learner
-from robostral_policies.rollout import BadEpisode, Rollouts
+from robostral_policies.rollout import BadEpisode, Plan, Rollouts
 from robostral_policies.training import Training
 
 MAX_PARITY = 1e-5
@@ -119,8 +120,15 @@ def check_parity(training: Training | Learner, model: bytes) -> Parity:
 
 def judge(training: Training | Learner, model: bytes, progress: Progress) -> Evaluation:
     """Evaluate an exported model; leave `evaluation.json` and the training curve in the working folder."""
-    config, checkpoint = training.state.config, training.checkpoint
-    evaluation = Judge(training.rollouts, config, progress).evaluate(model)
+    config, checkpoint, rollouts = training.state.config, training.checkpoint, training.rollouts
+    figures, pilot = config.evaluate, Plan("model", model)
+    here = Judge(rollouts, config.seed, progress, config.engine, checkpoint.folder / "failures")
+    rows = [here.row(pilot, figures.episodes), *here.baselines(figures.baseline_episodes)]
+    for engine in figures.engines:
+        with Rollouts(config.env, rollouts.workers, {**config.kwargs, "engine": engine}) as there:
+            rows.append(replace(here, rollouts=there, engine=engine).row(pilot, figures.episodes))
+    interface = rollouts.cell.interface
+    evaluation = Evaluation(tuple(rows), interface.step_s, time_action(model, interface.obs_size))
     checkpoint.put("evaluation.json", msgspec.json.format(msgspec.json.encode(evaluation), indent=2))
     draw_curve(training.state, evaluation, checkpoint.folder / "curve.svg")
     return evaluation
@@ -147,7 +155,7 @@ def write(
         training_s=sum(log.seconds for log in training.state.rounds),
         machine=where,
     )
-    metrics = {config.engine + ("" if r.pilot == "model" else f"/{r.pilot}"): r.success for r in evaluation.rows}
+    metrics = {r.engine + ("" if r.pilot == "model" else f"/{r.pilot}"): r.success for r in evaluation.rows}
     bundle.write(
         out,
         model,

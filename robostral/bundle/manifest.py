@@ -1,7 +1,7 @@
 """The manifest of a bundle: what it holds, where it came from, how well it does. Its bytes are what is signed."""
 
 import math
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -47,6 +47,8 @@ class Lineage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     git_revision: Word
     packages: dict[Word, Word]
     data: dict[Word, Digest] = {}
+    environment_kwargs: dict[Word, Any] = {}
+    """What the environment was made with."""
 
 
 class Success(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

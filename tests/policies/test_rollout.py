@@ -55,7 +55,7 @@ def test_a_number_that_is_none_leaves_a_record_of_the_way_there(toy: TrainConfig
 
 def test_rows_count_what_happened(toy: TrainConfig) -> None:
     with Rollouts(toy.env, 1) as rollouts:
-        judge = Judge(rollouts, toy, Progress(disable=True))
+        judge = Judge(rollouts, toy.seed, Progress(disable=True))
         expert, nothing = judge.row(Plan("expert"), 10), judge.row(Plan("nothing"), 10)
     assert (expert.success.successes, expert.failures, expert.reasons) == (10, (), {})
     assert nothing.success.successes + len(nothing.failures) == 10

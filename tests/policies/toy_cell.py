@@ -45,11 +45,11 @@ class ToyCell(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         super().reset(seed=seed)
         self.q, self.goal = self.np_random.uniform(-1.0, 1.0, (2, 2))
-        self.steps = 0
+        self.steps, self.drift = 0, (options or {}).get("plant", {}).get("drift", 0.0)
         return self.obs(), {"success": False}
 
     def step(self, action: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
-        self.q = self.q + BOUND * np.clip(action.astype(float)[0], -1.0, 1.0)
+        self.q = self.q + BOUND * np.clip(action.astype(float)[0], -1.0, 1.0) + self.drift
         self.steps += 1
         success = bool(np.abs(self.goal - self.q).max() < 0.01)
         reason = "success" if success else "time limit"
