@@ -1,5 +1,6 @@
 """A cell as a Gymnasium environment: spaces from the contract, one policy step per `step`."""
 
+import re
 from functools import partial
 from typing import Any
 
@@ -12,13 +13,21 @@ from robostral.arm import load_arm
 from robostral.contract import Contract, Requirements, Sealed
 from robostral.errors import ConfigError, RobostralError
 from robostral_sims.engines import World, WorldState, load_engine
-from robostral_sims.randomize import NOMINAL, Randomization, draw
-from robostral_sims.scene import load_scene
+from robostral_sims.randomize import NOMINAL, draw
+from robostral_sims.scene import load_mounted, load_scene
 from robostral_sims.stepper import CellStepper
-from robostral_sims.tasks import load_task
+from robostral_sims.tasks import Task, load_task
 
-_BOUNDS = {"rad": 4.0 * np.pi, "rad/s": 100.0, "m": 10.0, "1": 1.001, "m, rad": 10.0}
+_BOUNDS = {
+    "rad": 4.0 * np.pi, "rad/s": 100.0, "m": 10.0, "1": 1.001, "m, rad": 10.0, "m/s": 10.0, "m/s, rad/s": 100.0,
+    "m or 1": 1.001, "N, N·m": 1e5,
+}  # fmt: skip
 """What no observation exceeds, by unit; spaces must be finite, and nothing is clipped to them."""
+
+
+def snake_case(task: str) -> str:
+    """Write a task's name as file names have it: `PickPlace` is `pick_place`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", task).lower()
 
 
 class EnvError(RobostralError):
@@ -64,7 +73,7 @@ class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         randomize: bool = True,
         render_mode: str | None = None,
     ) -> None:
-        make_task, make_world, model = load_task(task), load_engine(engine), load_arm(arm)
+        make_task, make_world, _ = load_task(task), load_engine(engine), load_arm(arm)
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise EnvError(f"render_mode '{render_mode}' is not one of {self.metadata['render_modes']}")
         self.render_mode = render_mode
@@ -72,10 +81,13 @@ class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
             "task": task, "arm": arm, "engine": engine, "cell": cell, "rate_hz": rate_hz, "randomize": randomize,
         }  # fmt: skip
         """What this environment was made with: `CellEnv(**options)` makes it again."""
-        self.scene = load_scene(cell or f"{arm}-{task.lower()}")
-        self.task = make_task(model, self.scene)
+        self.scene = load_scene(cell or f"{arm}-{snake_case(task)}")
+        if self.scene.arms[0].model != arm:
+            raise ConfigError(f"the first arm of cell '{cell}' is a '{self.scene.arms[0].model}', not a '{arm}'")
+        model = load_mounted(self.scene.arms[0])
+        self.task: Task = make_task(model, self.scene)
         self.sealed = Sealed.seal(self.task.contract)
-        self._ranges = Randomization() if randomize else None
+        self._ranges = self.task.ranges if randomize else {}
         low_hz, high_hz = self.requirements.control_hz
         if not low_hz <= rate_hz <= high_hz:
             raise ConfigError(f"rate_hz = {rate_hz:g} is outside the control rates [{low_hz:g}, {high_hz:g}] Hz")
@@ -123,15 +135,22 @@ class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
 
         Args:
             seed: Seed of this and all later episodes; None goes on with the present one.
-            options: None; there are none.
+            options: None, or `{"plant": figures}`: figures of the plant, as `info["plant"]` tells them, in place of
+                what the seed draws.
+
+        Raises:
+            EnvError: Another option.
+            UnknownName: No figure of a plant has this name.
         """
         super().reset(seed=seed)
-        self._plant = draw(self._ranges, self.np_random) if self._ranges else NOMINAL
-        start = self.task.start(self.np_random)
-        scene = self._plant.apply(self.scene)
+        for name in set(options or ()) - {"plant"}:
+            raise EnvError(f"reset has no option '{name}'; it has 'plant'")
+        self._plant = draw(self._ranges, self.np_random, (options or {}).get("plant"))
+        start = self.task.start(self.np_random, self._plant)
+        scene = start.scene or self._plant.apply(self.scene)
         self._world = self._world or self._open()
         self._world.reset(WorldState.at_rest(scene, start.q), scene)
-        self._stepper.reset(self._world, start.q, start.external, self._plant.latency_s)
+        self._stepper.reset(self._world, start, self.task, scene, self._plant["latency_s"])
         self._running, self._steps = True, 0
         return self._stepper.observe(), self._info(success=False, reason="running", figures={})
 
@@ -155,7 +174,7 @@ class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         stopped = self._stepper.step(chunk)
         self._steps += 1
         obs = self._stepper.observe()
-        verdict = self.task.judge(obs, chunk, stopped=stopped is not None)
+        verdict = self.task.judge(obs, chunk, truth=self._stepper.truth, stopped=stopped is not None)
         late = self._steps * self.contract.action.dt_s >= self.task.time_limit_s - 1e-9
         reason = "success" if verdict.success else stopped or ("time limit" if late else "running")
         terminated, truncated = verdict.success or stopped is not None, reason == "time limit"
@@ -186,6 +205,6 @@ class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
             "reason": reason,
             "limited": self._stepper.limited,
             "time_s": self._steps * self.contract.action.dt_s,
-            "plant": self._plant.figures(),
+            "plant": dict(self._plant.figures),
             **figures,
         }

@@ -1,8 +1,13 @@
 """A cell as data: arms with their bases, bodies made of primitives, materials, named regions; any engine builds it."""
 
+import dataclasses
+
 import msgspec
+import numpy as np
 
 from robostral import config
+from robostral.arm import Arm, load_arm
+from robostral.kinematics.se3 import matrix_from_quat_kernel
 
 Vector3 = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]
@@ -284,6 +289,22 @@ class Scene(_Data, frozen=True):
     def parts(self) -> tuple[Body, ...]:
         """The bodies that move, in order."""
         return tuple(body for body in self.bodies if body.mass > 0.0)
+
+
+def load_mounted(mount: ArmMount) -> Arm:
+    """Return the arm of a mount with the tcp of its tool: what law, guard and inverse kinematics know of the cell.
+
+    Raises:
+        UnknownName: No arm has this name.
+    """
+    arm = load_arm(mount.model)
+    if mount.tool is None:
+        return arm
+    pose = mount.tool.tcp
+    T = np.eye(4)
+    matrix_from_quat_kernel(np.array(pose.quat_wxyz), T[:3, :3])
+    T[:3, 3] = pose.p
+    return dataclasses.replace(arm, chain=arm.chain.with_tcp(T))
 
 
 def load_scene(name: str) -> Scene:

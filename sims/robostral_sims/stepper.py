@@ -1,5 +1,7 @@
 """One policy step of a cell: observation, set-points, guard and the ticks of a World, by the run time's own kernels."""
 
+from collections import deque
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,20 +12,24 @@ from robostral.errors import ConfigError
 from robostral.guard import Guard, Reason, Workspace
 from robostral.signals import Signals
 from robostral_sims.engines import World
-from robostral_sims.scene import Scene
+from robostral_sims.scene import Jaw, Scene, Vacuum
+from robostral_sims.tasks import Start, Task, Truth
 
 
 class CellStepper:
     """What is between a policy's chunk and the next observation; learned and batch engines join at this level.
 
     Args:
-        arm: The arm that the contract names.
+        arm: The arm that the contract names, with the tcp of its tool.
         contract: What the policy sees and does.
         scene: The cell as data; its region `workspace`, if any, bounds the tcp.
         dt_s: Control period [s].
 
+    Attributes:
+        truth: What really is in the cell, as of the last observation.
+
     Raises:
-        ConfigError: A policy step is not a whole number of ticks.
+        ConfigError: A policy step is not a whole number of ticks, or the cell lacks a tool or a signal.
         ContractMismatch: The contract does not fit the arm or the signals.
     """
 
@@ -35,28 +41,53 @@ class CellStepper:
         box = scene.regions.get("workspace")
         self._signals = Signals(contract, arm.chain)
         self._guard = Guard(arm.chain, arm.limits, dt_s, Workspace(box.low, box.high) if box else None)
-        self._q, self._dq, self._tau = np.zeros((3, n))
-        self._external = np.zeros(self._signals.external_size)
-        self._seam, self._knots = np.zeros(n), np.zeros(contract.chunk_shape)
+        self._tau, self._seam, self._knots = np.zeros(n), np.zeros(n), np.zeros((contract.action.horizon, n))
         self._q_c, self._codes = np.zeros((ticks, n)), np.zeros(ticks, dtype=np.int64)
+        self._external, self._belts = np.zeros(self._signals.external_size), np.zeros(len(scene.conveyors))
+        shapes = (n, n, (len(scene.parts), 13), (len(scene.arms), 2), 1)
+        self.truth = Truth(*[np.zeros(shape) for shape in shapes])
+        self._plan_tools(contract, scene)
+        self._waiting: deque[NDArray[np.float32]] = deque()
 
-    def reset(
-        self, world: World, q: NDArray[np.float64], external: NDArray[np.float64], latency_s: float = 0.0
-    ) -> None:
+    def _plan_tools(self, contract: Contract, scene: Scene) -> None:
+        """Find which arm's tool each number of the contract commands, and where its sensors go."""
+        tools = [(i, arm.tool) for i, arm in enumerate(scene.arms)]
+        found = [
+            (i, "gap" if isinstance(tool, Jaw) else "suction") for i, tool in tools if isinstance(tool, Jaw | Vacuum)
+        ]
+        if contract.tools != tuple(name for _, name in found):
+            raise ConfigError(
+                f"the policy commands the tools {contract.tools}; the cell has {[name for _, name in found]}"
+            )
+        self._tool_arms = [i for i, _ in found]
+        self._tools_c = np.zeros(len(scene.arms))
+        k, seen = self._signals.tools, {field.name for field in contract.obs}
+        if "wrench" in seen:
+            raise ConfigError("obs.wrench: this cell has no force/torque sensor")
+        self._sensors = np.zeros(self._signals.sensor_size)
+        self._tool_rows = slice(0, k * ("tool" in seen))
+        self._tool_c_rows = slice(self._tool_rows.stop, self._tool_rows.stop + k * ("tool_c" in seen))
+
+    def reset(self, world: World, start: Start, task: Task, scene: Scene, latency_s: float = 0.0) -> None:
         """Begin an episode.
 
         Args:
-            world: The cell, its arm at rest at `q`.
-            q: Joint positions [rad], shape (n,).
-            external: External signals, as the contract has them.
-            latency_s: From an observation to the use of its chunk [s], less than a policy step; in whole ticks.
+            world: The cell, at rest as `start` says.
+            start: Where the arm stands, and the first external signals.
+            task: Tells later external signals and drives the belts.
+            scene: The cell of this episode.
+            latency_s: From an observation to the use of its chunk [s], in whole ticks, less than a whole chunk.
         """
-        self._world = world
-        self._external[:] = external
-        self._late = min(round(latency_s / self._dt_s), len(self._codes) - 1)
-        self._seam[:] = self._knots[:] = q
+        self._world, self._task = world, task
+        self._external[:] = start.external
+        self._late = min(round(latency_s / self._dt_s), len(self._codes) * len(self._knots) - 1)
+        self._waiting.clear()
+        self._belts[:], self.truth.time_s[:], self._followed_s = 0.0, 0.0, 0.0
+        self._tools_c[:] = [arm.tool.opening if isinstance(arm.tool, Jaw) else 0.0 for arm in scene.arms]
+        self._seam[:] = self._knots[:] = start.q
+        self._left = self._knots
         self._guard.counts[:] = 0
-        self._guard.reset(q)
+        self._guard.reset(start.q)
 
     @property
     def limited(self) -> int:
@@ -64,27 +95,55 @@ class CellStepper:
         return int(self._guard.counts[Reason.LIMITED])
 
     def observe(self) -> NDArray[np.float32]:
-        """Measure, and return a new observation, shape (obs_size,)."""
-        obs = np.empty(self._signals.obs_size, dtype=np.float32)
-        self._world.read(self._q, self._dq, self._tau)
-        self._signals.observe(self._q, self._dq, self._guard.q_c, self._external, obs)
+        """Measure, hear what is told from outside, and return a new observation, shape (obs_size,)."""
+        obs, truth, world = np.empty(self._signals.obs_size, dtype=np.float32), self.truth, self._world
+        world.read(truth.q, truth.dq, self._tau)
+        if len(truth.parts):
+            world.read_parts(truth.parts)
+        if self._tool_arms:
+            world.read_tools(truth.tools)
+            if self._tool_rows.stop:
+                self._sensors[self._tool_rows] = truth.tools[self._tool_arms, 0]
+            self._sensors[self._tool_c_rows] = self._tools_c[self._tool_arms]
+        self._task.outside(truth, self._external, self._belts)
+        if len(self._belts):
+            world.set_belts(self._belts)
+        self._signals.observe(truth.q, truth.dq, self._guard.q_c, self._external, obs, self._sensors)
         return obs
 
     def step(self, chunk: NDArray[np.float32]) -> str | None:
-        """Run one policy step with a chunk, shape (horizon, n), that answers the last observation.
+        """Run one policy step with a chunk, shape (horizon, actions), that answers the last observation.
 
-        As on the arm, the chunk before goes on until this one is there; then deltas accumulate from the last command.
+        As on the arm, the chunk before goes on until this one is there; then deltas accumulate from the last command,
+        less the chunk steps that have passed since the observation.
 
         Returns:
             Why the guard stopped the arm, or None.
         """
-        late = self._late
-        self._follow(slice(0, late), self._step_s - late * self._dt_s)
-        self._seam[:] = self._guard.q_c
-        self._signals.knots(chunk, self._seam, self._knots)
-        self._follow(slice(late, None), 0.0)
-        self._world.run(self._q_c)
+        ticks = len(self._codes)
+        passed, late = divmod(self._late, ticks)
+        self._waiting.append(chunk)
+        self._follow(slice(0, late))
+        if len(self._waiting) > passed:
+            self._adopt(self._waiting.popleft(), passed)
+        self._follow(slice(late, ticks))
+        self.truth.time_s[0] += self._step_s
         return None if self._guard.reason == Reason.PASSED else f"guard: {self._guard.reason.name}"
 
-    def _follow(self, ticks: slice, t: float) -> None:
-        policy_step(self._guard, self._seam, self._knots, self._step_s, t, self._q_c[ticks], self._codes[ticks])
+    def _adopt(self, chunk: NDArray[np.float32], passed: int) -> None:
+        """Follow a chunk, of which `passed` steps are over, from the last command on."""
+        self._seam[:] = self._guard.q_c
+        self._left, self._followed_s = self._knots[: len(chunk) - passed], 0.0
+        self._signals.knots(chunk[passed:], self._seam, self._left)
+        if self._tool_arms:
+            self._tools_c[self._tool_arms] = self._signals.tool_set_points(chunk[passed : passed + 1])[0]
+            self._world.set_tools(self._tools_c)
+
+    def _follow(self, ticks: slice) -> None:
+        """Live through some ticks of this step: reference, guard, then the law and the World."""
+        q_c, codes = self._q_c[ticks], self._codes[ticks]
+        if not len(codes):
+            return
+        policy_step(self._guard, self._seam, self._left, self._step_s, self._followed_s, q_c, codes)
+        self._followed_s += len(codes) * self._dt_s
+        self._world.run(q_c)

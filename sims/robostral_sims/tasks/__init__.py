@@ -12,15 +12,43 @@ from robostral.arm import Arm
 from robostral.contract import Contract, Requirements
 from robostral.errors import UnknownName
 from robostral_sims import TASKS
+from robostral_sims.randomize import NOMINAL, Plant, Ranges
 from robostral_sims.scene import Scene
+
+FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Start:
-    """How an episode begins: at rest at `q` [rad], shape (n,), with the contract's external vector."""
+    """How an episode begins: at rest, every part where the scene puts it.
 
-    q: NDArray[np.float64]
-    external: NDArray[np.float64]
+    Attributes:
+        q: Joint positions [rad], shape (n,).
+        external: The contract's external vector at the first observation.
+        scene: The cell of this episode; None is the plant's own.
+    """
+
+    q: FloatArray
+    external: FloatArray
+    scene: Scene | None = None
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What really is in the cell now; the arrays are the stepper's own and are filled anew before each observation.
+
+    Attributes:
+        q, dq: Joint positions [rad] and velocities [rad/s], shape (n,).
+        parts: As `WorldState.parts`: position [m], quat_wxyz, velocities in `world`, shape (k, 13).
+        tools: As `WorldState.tools`: gap [m] and rate of a jaw, seal of a vacuum, shape (a, 2).
+        time_s: Time since the episode began [s], shape (1,).
+    """
+
+    q: FloatArray
+    dq: FloatArray
+    parts: FloatArray
+    tools: FloatArray
+    time_s: FloatArray
 
 
 @dataclass(frozen=True)
@@ -33,7 +61,11 @@ class Verdict:
 
 
 class Task(Protocol):
-    """A task in a cell. It is told of what happens by `start` and `judge` and holds the state of one episode."""
+    """A task in a cell, made by `(arm, scene)`; the arm is the scene's first, with the tcp of its tool.
+
+    An episode is `start`, then `outside` before every observation, and `judge` after every policy step; the task holds
+    the state of one episode. Only `outside` and `judge` know the truth: the policy and the expert see observations.
+    """
 
     @property
     def contract(self) -> Contract:
@@ -46,20 +78,35 @@ class Task(Protocol):
         ...
 
     @property
+    def ranges(self) -> Ranges:
+        """Figures of the plant that are drawn for each episode, see `robostral_sims.randomize`."""
+        ...
+
+    @property
     def time_limit_s(self) -> float:
         """Length of an episode [s] after which it is cut off."""
         ...
 
-    def start(self, rng: np.random.Generator) -> Start:
-        """Draw a new episode."""
+    def start(self, rng: np.random.Generator, plant: Plant = NOMINAL) -> Start:
+        """Draw a new episode on this plant; `rng` stays the task's for the noise of the whole episode."""
         ...
 
-    def judge(self, obs: NDArray[np.float32], chunk: NDArray[np.float32], *, stopped: bool) -> Verdict:
-        """Judge the policy step that `chunk`, shape (horizon, n), commanded and that ended in `obs`, or in a stop."""
+    def outside(self, truth: Truth, external: FloatArray, belts: FloatArray) -> None:
+        """Say what other systems of the plant tell and do from now on.
+
+        Args:
+            truth: The cell.
+            external: The contract's external vector, to be brought up to date in place.
+            belts: Speeds that the conveyors are commanded [m/s], in place, shape (b,).
+        """
+        ...
+
+    def judge(self, obs: NDArray[np.float32], chunk: NDArray[np.float32], *, truth: Truth, stopped: bool) -> Verdict:
+        """Judge the policy step that `chunk`, shape (horizon, actions), commanded and that ended in `obs`."""
         ...
 
     def expert(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what the scripted expert does: obs (obs_size,) to chunk (horizon, n), or a row for each of many."""
+        """Return what the scripted expert does: obs (obs_size,) to chunk (horizon, actions), or a row for each."""
         ...
 
 

@@ -21,8 +21,9 @@ from robostral.kinematics.se3 import (
 from robostral.kinematics.ur import is_ur, ur_ik_all_kernel
 from robostral.requirements import requirements_of
 from robostral.signals import obs_field
+from robostral_sims.randomize import NOMINAL, Plant, ranges
 from robostral_sims.scene import Scene
-from robostral_sims.tasks import Start, Verdict
+from robostral_sims.tasks import Start, Truth, Verdict
 
 POSITION_TOLERANCE_M = 0.005
 ROTATION_TOLERANCE_RAD = math.radians(3.0)
@@ -52,6 +53,7 @@ class Reach:
     """
 
     time_limit_s = 6.0
+    ranges = ranges("stiffness", "feed_forward", latency_s=(0.0, _LATENCY_S))
 
     def __init__(self, arm: Arm, scene: Scene) -> None:
         if not is_ur(arm.chain):
@@ -78,14 +80,19 @@ class Reach:
         quat_from_matrix_kernel(R @ self._T_home[:3, :3], goal[3:])
         return goal
 
-    def start(self, rng: np.random.Generator) -> Start:
+    def outside(self, truth: Truth, external: FloatArray, belts: FloatArray) -> None:
+        """Tell nothing new: the goal stands."""
+
+    def start(self, rng: np.random.Generator, plant: Plant = NOMINAL) -> Start:
         """Draw a goal, and a start at rest: home, or any pose that could be a goal, so that goal to goal is trained."""
         self._held_s = 0.0
         external = self.sample_goal(rng)
         from_home, other = rng.random() < _HOME_SHARE, self.sample_goal(rng)
         return Start(self._arm.home.copy() if from_home else self._solve(_pose(other)), external)
 
-    def judge(self, obs: NDArray[np.float32], chunk: NDArray[np.float32], *, stopped: bool) -> Verdict:
+    def judge(
+        self, obs: NDArray[np.float32], chunk: NDArray[np.float32], *, stopped: bool, truth: Truth | None = None
+    ) -> Verdict:
         """Judge one policy step; success once the pose has held for 0.2 s."""
         error = obs[-6:].tolist()
         position, rotation = math.hypot(*error[:3]), math.hypot(*error[3:])
