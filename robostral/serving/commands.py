@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from robostral.serving.server import PolicyServer
 
 DEFAULT_BIND = "tcp://127.0.0.1:7400"
 
@@ -14,6 +17,7 @@ def serve(
     keys: Path = Path("keys"),
     bind: str = DEFAULT_BIND,
     admin: str = "",
+    metrics: str = "",
     plant: Literal["twin", "real"] = "twin",
     trust: Path | None = None,
 ) -> None:
@@ -24,32 +28,42 @@ def serve(
         keys: Folder with the server's keys and the allow-list, made by `robostral keys new`.
         bind: Address to listen on: tcp://address:port (port 0 takes a free one) or ipc://path.
         admin: Address of the admin port (see `robostral serve-admin`); none if left out.
+        metrics: Address 127.0.0.1:port for Prometheus (/metrics) and health checks (/healthz); none if left out.
         plant: A real plant takes only bundles signed by a trusted key.
         trust: Folder of trusted public keys; the user's own if left out.
     """
-    import gc
     import logging
     import signal
-    import sys
+    from contextlib import nullcontext
 
     from robostral.bundle import load
     from robostral.errors import ConfigError
     from robostral.runtime.realtime import POLICY_PRIORITY, precede
     from robostral.serving.hosted import Hosted
     from robostral.serving.keys import KeyStore
+    from robostral.serving.metrics import Metrics
     from robostral.serving.server import PolicyServer
 
     if not bundles or len(set(bundles)) < len(bundles):
         raise ConfigError("name at least one bundle to serve, and none of them twice")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     hosted = [Hosted.from_bundle(load(bundle, plant=plant, trusted_keys=trust)) for bundle in bundles]
-    precede(
-        POLICY_PRIORITY
-    )  # a robot waits for the answer, other work does not; before the server, whose I/O thread inherits it
-    server = PolicyServer(hosted, bind, KeyStore(keys))
-    if admin:
-        logging.info("admin port %s", server.open_admin(admin, plant, trust))
-    signal.signal(signal.SIGTERM, lambda *_: server.stop())
+    with Metrics(metrics) if metrics else nullcontext() as told:
+        # A robot waits for the answer, other work does not. Before the server, whose I/O thread inherits it.
+        precede(POLICY_PRIORITY)
+        server = PolicyServer(hosted, bind, KeyStore(keys))
+        server.metrics = told
+        if told:
+            logging.info("metrics %s/metrics", told.url)
+        if admin:
+            logging.info("admin port %s", server.open_admin(admin, plant, trust))
+        signal.signal(signal.SIGTERM, lambda *_: server.stop())
+        _run(server)
+
+
+def _run(server: "PolicyServer") -> None:
+    import gc
+    import sys
 
     def announce(endpoint: str) -> None:
         # What start-up has made lives as long as the server: the collector need never walk it again.

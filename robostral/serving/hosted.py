@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from robostral.errors import BundleRefused
 from robostral.policy import Policy
+from robostral.serving.metrics import BUCKETS
 from robostral.serving.sessions import Session
 from robostral.serving.wire import Layout, ReplyFrame, Request
 
@@ -34,6 +35,8 @@ class Hosted:
         bundle: What it was opened from, if it was a bundle.
         names: Every label under which robots may ask for it: its own, and those of versions that it replaced.
         reply: Frame that every reply is built in.
+        took: How many replies took less than 2^i µs, but not less than half of that; see `serving.metrics`.
+        took_us: Sum of the times of all replies [µs].
         pending: The newest request of each session that waits, in order of arrival.
     """
 
@@ -48,6 +51,7 @@ class Hosted:
         self.layout = Layout.of(policy.sealed.raw)
         self.reply = ReplyFrame(self.layout, max_batch, digest)
         self.pending: dict[Session, Request] = {}
+        self.took, self.took_us = [0] * BUCKETS, 0
         self._batch = np.zeros((max_batch, self.layout.obs_size), np.float32)
         self._floats = self._batch.reshape(-1).data
         self._bytes = self._floats.cast("B")

@@ -18,6 +18,7 @@ from robostral.serving.canary import prove
 from robostral.serving.handshake import Accepted, Refused, encode
 from robostral.serving.hosted import Hosted
 from robostral.serving.keys import KeyStore, Roster
+from robostral.serving.metrics import BUCKETS, Answers, Metrics, Snapshot
 from robostral.serving.sessions import Session, Sessions, accept
 from robostral.serving.versions import Versions
 from robostral.serving.wire import (
@@ -63,6 +64,8 @@ class PolicyServer:
     Attributes:
         endpoint: Where the server listens.
         public_key: Its CURVE key in Z85.
+        swaps: How often a version was changed.
+        metrics: Where the counters go four times a second, if anywhere.
         counts: Answers by status, dropped messages and refused connections by reason.
 
     Raises:
@@ -89,6 +92,8 @@ class PolicyServer:
         self._roster_due_ns = 0
         self._changes: deque[Callable[[], None]] = deque()
         self._admin: AdminPort | None = None
+        self.metrics: Metrics | None = None
+        self.swaps = 0
         self._stopping = threading.Event()
 
     def run(self, on_ready: Callable[[str], None] | None = None) -> None:
@@ -126,6 +131,11 @@ class PolicyServer:
         self._admin = AdminPort(self._context, bind, secret, self.roster, Versions(self, plant, trust), path)
         return self._admin.endpoint
 
+    def snapshot(self) -> Snapshot:
+        """Collect the counters for the metrics."""
+        answers = [Answers(h.name, h.digest.hex(), h.took, h.took_us) for h in self.hosted]
+        return Snapshot(self.counts, len(self.sessions), self.swaps, answers)
+
     def stop(self) -> None:
         """End `run` within 0.1 s; safe from a signal handler and from another thread."""
         self._stopping.set()
@@ -144,6 +154,7 @@ class PolicyServer:
         self.hosted[self.hosted.index(old)] = new
         for session in self.sessions.move(old, new):
             self._send(session.route, encode(accept(session)))
+        self.swaps += 1
         log.info("%s answers for %s", new.name, old.name)
 
     def close(self) -> None:
@@ -185,6 +196,8 @@ class PolicyServer:
             self._roster_due_ns = time.monotonic_ns() + ROSTER_NS
             if self.roster.refresh():
                 self.sessions.end_revoked()
+            if self.metrics is not None:
+                self.metrics.tell(self.snapshot())
         if self._auth.socket in events and not self._auth.answer():
             self.counts[Drop.KEY] += 1
             if (count := self.counts[Drop.KEY]) & (count - 1) == 0:  # a flood of strangers must not fill the log
@@ -311,10 +324,13 @@ class PolicyServer:
             self._reply(session, request, Status.OK, start_ns, infer_us)
 
     def _reply(self, session: Session, request: Request, status: Status, start_ns: int, infer_us: int = 0) -> None:
-        received_ns = session.received_ns
-        times_us = ((time.monotonic_ns() - received_ns) // 1000, (start_ns - received_ns) // 1000, infer_us)
+        hosted, received_ns = session.hosted, session.received_ns
+        total_us = (time.monotonic_ns() - received_ns) // 1000
         self.counts[_COUNTED[status]] += 1
-        self._send(session.route, session.hosted.reply.seal(session.token, status, request, times_us))
+        hosted.took[min(total_us.bit_length(), BUCKETS - 1)] += 1
+        hosted.took_us += total_us
+        times_us = (total_us, (start_ns - received_ns) // 1000, infer_us)
+        self._send(session.route, hosted.reply.seal(session.token, status, request, times_us))
 
     def _send(self, route: bytes, frame: bytes | memoryview) -> None:
         try:
