@@ -17,6 +17,7 @@ def train(
     resume: bool = False,
     key: Path | None = None,
     workers: int | None = None,
+    device: str = "cpu",
     set: tuple[str, ...] = (),
 ) -> int:
     """Train a policy from nothing, export it, judge it on fresh episodes, and write a bundle.
@@ -26,10 +27,11 @@ def train(
     Args:
         name: Preset under configs/train, or a YAML file.
         seed: Everything random follows from it.
-        out: Folder of the bundle; OUT.training beside it holds checkpoints, curve and evaluation.
+        out: Folder of the bundle; OUT.training beside it holds checkpoints, curve, evaluation, TensorBoard's log.
         resume: Go on with an interrupted training.
         key: Private Ed25519 key that signs the bundle (see `robostral bundle keygen`).
         workers: Processes that play episodes, one per core up to 8 by default; the weights do not depend on it.
+        device: Where torch computes: cpu, or cuda where there is an accelerator.
         set: Other figures of the preset, for example --set dagger.rounds=3 fit.batch=1024.
     """
     from rich.console import Console
@@ -55,6 +57,7 @@ def train(
             workers=workers or min(_MAX_WORKERS, os.cpu_count() or 1),
             resume=resume,
             key=key,
+            device=device,
             console=console,
         )
     except KeyboardInterrupt:

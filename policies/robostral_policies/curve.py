@@ -1,4 +1,4 @@
-"""The training curve as one picture: loss over gradient steps, success of the undisturbed episodes over rounds."""
+"""The training curve, loss over steps and success over rounds: as a picture, and for TensorBoard."""
 
 from pathlib import Path
 
@@ -31,3 +31,21 @@ def draw_curve(state: State, evaluation: Evaluation, path: Path) -> bool:
     success.legend(loc="lower right")
     figure.savefig(path, format="svg", metadata={"Date": None})
     return True
+
+
+def write_scalars(state: State, folder: Path) -> None:
+    """Write the figures of the last round for TensorBoard.
+
+    Raises:
+        MissingExtra: tensorboard is not installed.
+    """
+    writer = require("torch.utils.tensorboard", "train").SummaryWriter(str(folder))
+    number, log = len(state.rounds), state.rounds[-1]
+    writer.add_scalar("round/samples", log.samples, number)
+    writer.add_scalar("round/seconds", log.seconds, number)
+    if log.clean_episodes:
+        writer.add_scalar("round/success", log.clean_successes / log.clean_episodes, number)
+    marks = len(log.losses)
+    for index, loss in enumerate(log.losses):
+        writer.add_scalar("fit/loss", loss, (number - 1) * marks + index + 1)
+    writer.close()

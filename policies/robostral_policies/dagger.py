@@ -64,7 +64,9 @@ def plan(config: DaggerConfig, round_: int, model: bytes) -> Plan:
     return Plan("model", model, label=True, beta=config.beta**round_, noisy=config.noisy, noise=config.noise)
 
 
-def fit(actor: Actor, samples: Samples, config: FitConfig, steps: int, seed: int, advance: Advance) -> list[float]:
+def fit(
+    actor: Actor, samples: Samples, config: FitConfig, steps: int, seed: int, advance: Advance, device: str = "cpu"
+) -> list[float]:
     """Fit the network to labelled observations with Adam and a one-cycle schedule.
 
     Args:
@@ -74,6 +76,7 @@ def fit(actor: Actor, samples: Samples, config: FitConfig, steps: int, seed: int
         steps: Gradient steps.
         seed: Draws the batches.
         advance: Hears of every step.
+        device: Where torch computes; the network is on the CPU before and after.
 
     Returns:
         Mean loss of each twentieth of the steps.
@@ -81,7 +84,8 @@ def fit(actor: Actor, samples: Samples, config: FitConfig, steps: int, seed: int
     Raises:
         TrainingError: The loss is not finite.
     """
-    obs, labels = torch.from_numpy(samples.obs), torch.from_numpy(samples.labels)
+    actor.to(device)
+    obs, labels = torch.from_numpy(samples.obs).to(device), torch.from_numpy(samples.labels).to(device)
     weights = _weights(actor, labels, config.floor)
     draw = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam(actor.parameters(), lr=config.learning_rate)
@@ -90,7 +94,7 @@ def fit(actor: Actor, samples: Samples, config: FitConfig, steps: int, seed: int
     )
     losses = torch.zeros(steps)
     for step in range(steps):
-        rows = torch.randint(len(obs), (config.batch,), generator=draw)
+        rows = torch.randint(len(obs), (config.batch,), generator=draw).to(device)
         loss = (((actor(obs[rows]) - labels[rows]) * weights[rows]) ** 2).mean()
         optimiser.zero_grad()
         loss.backward()
@@ -99,6 +103,7 @@ def fit(actor: Actor, samples: Samples, config: FitConfig, steps: int, seed: int
         schedule.step()
         losses[step] = loss.detach()
         advance(1)
+    actor.cpu()
     if not losses.isfinite().all():
         raise TrainingError(f"the loss is not finite after {steps} steps; lower fit.learning_rate")
     return [float(part.mean()) for part in losses.chunk(_MARKS)]

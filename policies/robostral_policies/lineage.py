@@ -6,6 +6,8 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import torch
+
 import robostral
 from robostral.bundle import Lineage
 from robostral_policies.checkpoint import State
@@ -49,9 +51,10 @@ def packages() -> dict[str, str]:
     return found
 
 
-def machine(workers: int) -> str:
-    """Describe this machine and the number of worker processes."""
-    return f"{os.cpu_count()} x {_processor()}, {platform.system()}, {workers} worker processes"
+def machine(workers: int, device: str = "cpu") -> str:
+    """Describe this machine, the number of worker processes, and where torch computed."""
+    where = "" if device == "cpu" else f", {torch.cuda.get_device_name(device)}"
+    return f"{os.cpu_count()} x {_processor()}{where}, {platform.system()}, {workers} worker processes"
 
 
 def _processor() -> str:

@@ -4,6 +4,7 @@ A training is cut into segments. Each begins with an environment that is reset a
 from (seed, segment), so that what is saved between two of them - networks, optimisers, replay buffer - is all there is.
 """
 
+import copy
 import time
 from typing import Any
 
@@ -37,18 +38,21 @@ class Learner:
         checkpoint: Where each segment is saved.
         rollouts: Where it is judged; it learns on an environment of its own.
         resume: Whether to go on from the checkpoint.
+        device: Where torch computes.
 
     Raises:
         TrainingError: Method and environment do not fit together; or as `robostral_policies.training.take_up`.
         MissingExtra: Stable-Baselines3 is not installed.
     """
 
-    def __init__(self, config: TrainConfig, checkpoint: Checkpoint, rollouts: Rollouts, resume: bool) -> None:
+    def __init__(
+        self, config: TrainConfig, checkpoint: Checkpoint, rollouts: Rollouts, resume: bool, device: str = "cpu"
+    ) -> None:
         self.checkpoint, self.rollouts = checkpoint, rollouts
         sealed = rollouts.cell.sealed
         self.state = take_up(State(config, sealed.identity if sealed else "none"), checkpoint, resume)
         self._episodes = _Episodes(Cell(config.env, config.kwargs).env, config)
-        self._model = _make(config, self._episodes)
+        self._model = _make(config, self._episodes, device)
         if self.state.rounds:
             load(self._model, checkpoint, self.state.files)
 
@@ -96,7 +100,7 @@ class Learner:
         else:
             layers, bound = [*policy.actor.latent_pi, policy.actor.mu], nn.Tanh()
         actor = Actor(self.rollouts.cell.interface, ActorConfig(hidden=self.state.config.rl.hidden))
-        actor.net, actor.bound = nn.Sequential(*layers), bound
+        actor.net, actor.bound = copy.deepcopy(nn.Sequential(*layers)).cpu(), bound
         return actor
 
     def _begin(self, number: int) -> None:
@@ -154,12 +158,12 @@ class _Episodes(gymnasium.Wrapper[Any, Any, Any, Any]):
         raise BadEpisode(message, Record(self._config.env, self._config.kwargs, self._seed, sent, False, message))
 
 
-def _make(config: TrainConfig, env: _Episodes) -> Any:
+def _make(config: TrainConfig, env: _Episodes, device: str) -> Any:
     """Make the learner of a recipe, its networks drawn from the seed."""
     module = require(_MODULES[config.method], "train")
     has_goal = isinstance(env.observation_space, gymnasium.spaces.Dict)
     policy, rl = "MultiInputPolicy" if has_goal else "MlpPolicy", config.rl
-    common = {"gamma": rl.gamma, "batch_size": rl.batch, "seed": config.seed, "device": "cpu"}
+    common = {"gamma": rl.gamma, "batch_size": rl.batch, "seed": config.seed, "device": device}
     net: dict[str, Any] = {"net_arch": list(rl.hidden)}
     if config.method == "ppo":
         return module.PPO(policy, env, rl.learning_rate, n_steps=rl.rollout, policy_kwargs=net, **common)

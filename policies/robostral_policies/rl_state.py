@@ -21,7 +21,7 @@ def save(model: Any, checkpoint: Checkpoint, number: int) -> dict[str, str]:
     learned: Arrays = {name: np.array([getattr(model, name)], np.int64) for name in _COUNTERS}
     for name in names:
         learned |= _flat(f"{name}:", _attribute(model, name).state_dict())
-    learned |= {f"{name}=": _attribute(model, name).detach().numpy().copy() for name in tensors}
+    learned |= {f"{name}=": _attribute(model, name).detach().cpu().numpy().copy() for name in tensors}
     files = {_LEARNED.format(number): checkpoint.put_arrays(_LEARNED.format(number), learned)}
     if (buffer := getattr(model, "replay_buffer", None)) is not None:
         seen: Arrays = {"at": np.array([buffer.pos, buffer.full], np.int64)}
@@ -83,7 +83,7 @@ def _flat(prefix: str, state: Any) -> Arrays:
     found: Arrays = {}
     for key, value in state.items():
         if isinstance(value, torch.Tensor):
-            found[f"{prefix}{key}"] = value.detach().numpy().copy()
+            found[f"{prefix}{key}"] = value.detach().cpu().numpy().copy()
         elif isinstance(value, dict):
             found |= _flat(f"{prefix}{key}/", value)
     return found

@@ -16,7 +16,7 @@ from robostral.bundle.trust import load_private
 from robostral_policies.card import write_card
 from robostral_policies.checkpoint import Checkpoint
 from robostral_policies.config import TrainConfig, TrainingError, working_folder
-from robostral_policies.curve import draw_curve
+from robostral_policies.curve import draw_curve, write_scalars
 from robostral_policies.evaluate import Evaluation, Judge, time_action
 from robostral_policies.export import parity, probe, to_onnx
 from robostral_policies.lineage import lineage_of, machine
@@ -37,6 +37,7 @@ def train(
     workers: int = 1,
     resume: bool = False,
     key: Path | None = None,
+    device: str = "cpu",
     console: Console | None = None,
 ) -> Evaluation:
     """Train, export and judge a policy, and write its bundle.
@@ -48,6 +49,7 @@ def train(
         workers: Processes that play episodes; the weights do not depend on it.
         resume: Go on with the training in the working folder.
         key: Private key (PEM, Ed25519) that signs the bundle; None leaves it unsigned.
+        device: Where torch computes; weights are the same bit for bit on one kind of device only.
         console: Where progress is shown; nowhere if None.
 
     Raises:
@@ -56,6 +58,8 @@ def train(
         MissingExtra: A package that training needs is not installed.
     """
     torch.set_num_threads(1)
+    if device != "cpu" and not torch.cuda.is_available():
+        raise TrainingError(f"device '{device}' is asked for, and torch sees no accelerator here; use cpu")
     bundle.check_folder(out)
     if key is not None:
         load_private(key)
@@ -65,16 +69,17 @@ def train(
         bars(console or Console(quiet=True)) as progress,
         kept(folder),
     ):
-        training = _start(config, Checkpoint(folder), rollouts, resume)
+        training = _start(config, Checkpoint(folder), rollouts, resume, device)
         while not training.finished:
             training.play_round(progress)
+            write_scalars(training.state, folder / "tensorboard")
         model = to_onnx(training.actor)
         checked = check_parity(training, model)
         evaluation = judge(training, model, progress)
         if rollouts.cell.sealed is None:
             _write_model(training, out, model)
         else:
-            write(training, out, model, checked, evaluation, command, machine(workers), key)
+            write(training, out, model, checked, evaluation, command, machine(workers, device), key)
         training.checkpoint.write(msgspec.structs.replace(training.state, finished=True))
     return evaluation
 
@@ -93,10 +98,12 @@ def kept(folder: Path) -> Iterator[None]:
         raise TrainingError(f"{bad}; to play it again: robostral sim replay {path}") from bad
 
 
-def _start(config: TrainConfig, checkpoint: Checkpoint, rollouts: Rollouts, resume: bool) -> Training | Learner:
+def _start(
+    config: TrainConfig, checkpoint: Checkpoint, rollouts: Rollouts, resume: bool, device: str
+) -> Training | Learner:
     if config.method == "dagger":
-        return Training.start(config, checkpoint, rollouts, resume)
-    return Learner(config, checkpoint, rollouts, resume)
+        return Training.start(config, checkpoint, rollouts, resume, device)
+    return Learner(config, checkpoint, rollouts, resume, device)
 
 
 def _write_model(training: Training | Learner, out: Path, model: bytes) -> None:

@@ -30,16 +30,20 @@ class Training:
         samples: Labelled observations, one set per finished round.
         rollouts: Where episodes are played.
         checkpoint: Where each round is saved.
+        device: Where torch computes.
     """
 
     state: State
     actor: Actor
     rollouts: Rollouts
     checkpoint: Checkpoint
+    device: str = "cpu"
     samples: list[Samples] = field(default_factory=list)
 
     @classmethod
-    def start(cls, config: TrainConfig, checkpoint: Checkpoint, rollouts: Rollouts, resume: bool) -> "Training":
+    def start(
+        cls, config: TrainConfig, checkpoint: Checkpoint, rollouts: Rollouts, resume: bool, device: str = "cpu"
+    ) -> "Training":
         """Begin from nothing, or from the checkpoint.
 
         Raises:
@@ -50,7 +54,7 @@ class Training:
             raise TrainingError(f"environment '{config.env}' has no contract or no expert: choose ppo, sac or tqc")
         state = take_up(State(config, sealed.identity), checkpoint, resume)
         actor = Actor(rollouts.cell.interface, config.actor, config.seed)
-        training = cls(state, actor, rollouts, checkpoint)
+        training = cls(state, actor, rollouts, checkpoint, device)
         training._load()
         return training
 
@@ -87,7 +91,9 @@ class Training:
             self.actor.normalise_by(everything.obs)
         progress.update(bar, description=f"{name}: fitting {len(everything.obs):,} samples")
         seed = config.seed * dagger.MAX_ROUNDS + number
-        losses = dagger.fit(self.actor, everything, config.fit, steps, seed, lambda done: progress.advance(bar, done))
+        losses = dagger.fit(
+            self.actor, everything, config.fit, steps, seed, lambda done: progress.advance(bar, done), self.device
+        )
         clean = [episode.success for episode in episodes if episode.clean]
         log = RoundLog(len(everything.obs), sum(clean), len(clean), tuple(losses), time.monotonic() - start)
         self._save(log)
