@@ -12,7 +12,7 @@ from robostral_policies.examine import Examination, swept
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{label}</title>
 <style>
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24 }}
+body {{ font: 14px/1.45 system-ui, sans-serif; max-width: 90rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24 }}
 table {{ border-collapse: collapse; width: 100% }}
 td, th {{ padding: .3rem .6rem; border-bottom: 1px solid #d8dee4; text-align: left; vertical-align: top }}
 th {{ font-weight: 600 }} td.n {{ font-variant-numeric: tabular-nums; white-space: nowrap }}
@@ -52,7 +52,9 @@ def _row(row: Row) -> str:
     s = row.success
     cycle = "{:.2f} s ({:.2f} s)".format(*row.cycle_s) if row.cycle_s else "-"
     condition = ", ".join(f"{name} = {value:g}" for name, value in row.condition.items()) or "as trained"
-    figures = "<br>".join(f"{html.escape(n)} {m:.3g} ({p:.3g}, {x:.3g})" for n, (m, p, x) in row.figures.items())
+    figures = "<br>".join(
+        f"{html.escape(n)} {m:.3g} ({p:.3g}, {x:.3g})" for n, (m, p, x) in row.figures.items() if n != "time_s"
+    )
     reasons = "<br>".join(f"{html.escape(reason)}: {count}" for reason, count in row.reasons.items())
     cells = (row.pilot, row.engine, condition, f"{s.successes} of {s.n}", f"{100 * s.low:.2f} to {100 * s.high:.2f} %")
     return "<tr>" + "".join(f'<td class="n">{cell}</td>' for cell in (*cells, cycle, figures, reasons)) + "</tr>"
