@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from robostral.errors import RobostralError, UnknownName
 from robostral_sims.scene import Jaw, Scene
 
-_ENGINES = {"pybullet": "robostral_sims.engines.pybullet:PyBulletWorld"}
+_ENGINES = {
+    "pybullet": "robostral_sims.engines.pybullet:PyBulletWorld",
+    "mujoco": "robostral_sims.engines.mujoco:MujocoWorld",
+}
 
 
 class EngineError(RobostralError):
