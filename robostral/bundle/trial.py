@@ -74,7 +74,15 @@ def prove(bundle: Bundle) -> None:
         MissingExtra: onnxruntime is not installed.
         BundleRefused: See `answer`; or the answers are not those that the manifest holds.
     """
-    found = answer(bundle.model_bytes, bundle.sealed.contract, bundle.requirements.max_batch)
+    compare(bundle, answer(bundle.model_bytes, bundle.sealed.contract, bundle.requirements.max_batch))
+
+
+def compare(bundle: Bundle, found: NDArray[np.float32]) -> None:
+    """Compare answers to `probe`, shape (PROBES, horizon, n), with the manifest's.
+
+    Raises:
+        BundleRefused: They differ, or are not finite.
+    """
     golden = np.array(bundle.manifest.golden)
     error = float(np.max(np.abs(found - golden) / np.maximum(1.0, np.abs(golden))))
     if not error <= TOLERANCE:

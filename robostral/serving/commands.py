@@ -20,6 +20,8 @@ def serve(
     metrics: str = "",
     plant: Literal["twin", "real"] = "twin",
     trust: Path | None = None,
+    max_delay_ms: float = 2.0,
+    provider: str = "CPUExecutionProvider",
 ) -> None:
     """Serve policy bundles to robots over encrypted ZeroMQ; prints `ready ADDRESS` once it does.
 
@@ -31,6 +33,8 @@ def serve(
         metrics: Address 127.0.0.1:port for Prometheus (/metrics) and health checks (/healthz); none if left out.
         plant: A real plant takes only bundles signed by a trusted key.
         trust: Folder of trusted public keys; the user's own if left out.
+        max_delay_ms: Longest that a request waits for another robot's, and only for a policy slow enough to gain by it.
+        provider: Execution provider of onnxruntime; only the CPU's is tested.
     """
     import logging
     import signal
@@ -47,7 +51,8 @@ def serve(
     if not bundles or len(set(bundles)) < len(bundles):
         raise ConfigError("name at least one bundle to serve, and none of them twice")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    hosted = [Hosted.from_bundle(load(bundle, plant=plant, trusted_keys=trust)) for bundle in bundles]
+    loaded = [load(bundle, plant=plant, trusted_keys=trust) for bundle in bundles]
+    hosted = [Hosted.from_bundle(bundle, provider, round(1e6 * max_delay_ms)) for bundle in loaded]
     with Metrics(metrics) if metrics else nullcontext() as told:
         # A robot waits for the answer, other work does not. Before the server, whose I/O thread inherits it.
         precede(POLICY_PRIORITY)

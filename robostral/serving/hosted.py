@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from robostral.bundle.policy import CPU, OnnxPolicy
 from robostral.errors import BundleRefused
 from robostral.policy import Policy
 from robostral.serving.metrics import BUCKETS
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from robostral.bundle import Bundle
 
 WARM_UP_RUNS = 3
+PATIENCE_NS = 1_000_000
+"""A policy that answers in less than this [ns] never waits for another request."""
 WARM_COST_NS = 250_000
 """A policy that takes longer than this [ns] is not run just to keep it warm."""
 
@@ -29,9 +32,11 @@ class Hosted:
         name: Name with version, as clients ask for it.
         digest: SHA-256 of the bundle's manifest, 32 bytes.
         max_batch: Most rows that the policy takes at once.
+        max_delay_ns: Longest that a request waits for another robot's, so that one inference answers both [ns].
         keep_warm: Whether to run it in between requests, so that the next answer does not come from cold caches.
 
     Attributes:
+        patient: Whether waiting can pay: it saves an inference at most, and the poller counts in milliseconds.
         bundle: What it was opened from, if it was a bundle.
         names: Every label under which robots may ask for it: its own, and those of versions that it replaced.
         reply: Frame that every reply is built in.
@@ -41,10 +46,17 @@ class Hosted:
     """
 
     def __init__(
-        self, policy: Policy, name: str, digest: bytes, max_batch: int = 64, *, keep_warm: bool = False
+        self,
+        policy: Policy,
+        name: str,
+        digest: bytes,
+        max_batch: int = 64,
+        *,
+        max_delay_ns: int = 0,
+        keep_warm: bool = False,
     ) -> None:
         self.policy, self.name, self.digest, self.max_batch = policy, name, digest, max_batch
-        self._keep_warm = keep_warm
+        self.max_delay_ns, self._keep_warm, self.patient = max_delay_ns, keep_warm, False
         self.bundle: Bundle | None = None
         self.names = {name}
         self.sealed = policy.sealed
@@ -58,19 +70,28 @@ class Hosted:
         self._cost_ns = [0] * (max_batch + 1)
 
     @classmethod
-    def from_bundle(cls, bundle: "Bundle") -> "Hosted":
+    def from_bundle(cls, bundle: "Bundle", provider: str = CPU, max_delay_ns: int = 0) -> "Hosted":
         """Open a verified bundle with onnxruntime.
+
+        Args:
+            bundle: The bundle.
+            provider: Name of onnxruntime's execution provider.
+            max_delay_ns: See the class.
 
         Raises:
             MissingExtra: onnxruntime is not installed.
+            ConfigError: It has no such provider.
             BundleRefused: onnxruntime does not take the model.
         """
-        from robostral.bundle import OnnxPolicy
-
-        policy, max_batch = OnnxPolicy(bundle), bundle.requirements.max_batch
-        hosted = cls(policy, bundle.manifest.label, bundle.digest, max_batch, keep_warm=True)
+        policy, name, rows = OnnxPolicy(bundle, provider), bundle.manifest.label, bundle.requirements.max_batch
+        hosted = cls(policy, name, bundle.digest, rows, max_delay_ns=max_delay_ns, keep_warm=True)
         hosted.bundle = bundle
         return hosted
+
+    def version(self, bundle: "Bundle") -> "Hosted":
+        """Open another version of this bundle in the same way."""
+        assert isinstance(self.policy, OnnxPolicy)
+        return Hosted.from_bundle(bundle, self.policy.provider, self.max_delay_ns)
 
     @property
     def family(self) -> str:
@@ -94,6 +115,7 @@ class Hosted:
             if chunk.shape != want or not np.isfinite(chunk).all():
                 raise BundleRefused(f"'{self.name}' answers zeros with {chunk.shape}, not with finite numbers {want}")
             self._cost_ns[rows] = min(self._time(rows) for _ in range(WARM_UP_RUNS))
+        self.patient = min(self.max_delay_ns, self._cost_ns[1]) >= PATIENCE_NS
 
     def stay_warm(self) -> None:
         """Run one row for nobody, if that is cheap; it has run at warm-up, so it does here."""

@@ -14,6 +14,7 @@ import zmq
 from robostral.bundle.trust import Plant
 from robostral.errors import ServingError
 from robostral.serving.admin import AdminPort
+from robostral.serving.batching import wait_ns
 from robostral.serving.canary import prove
 from robostral.serving.handshake import Accepted, Refused, encode
 from robostral.serving.hosted import Hosted
@@ -94,6 +95,7 @@ class PolicyServer:
         self._admin: AdminPort | None = None
         self.metrics: Metrics | None = None
         self.swaps = 0
+        self._held_ms = POLL_MS
         self._stopping = threading.Event()
 
     def run(self, on_ready: Callable[[str], None] | None = None) -> None:
@@ -189,7 +191,7 @@ class PolicyServer:
 
     def turn(self, timeout_ms: int) -> None:
         """Wait for events, take in what is there, answer it."""
-        events = dict(self._poller.poll(timeout_ms))
+        events = dict(self._poller.poll(min(timeout_ms, self._held_ms)))
         while self._changes:
             self._changes.popleft()()
         if self._auth.socket in events or time.monotonic_ns() > self._roster_due_ns:
@@ -204,12 +206,20 @@ class PolicyServer:
                 log.warning("refused an unknown key, %d so far", count)
         if self._router in events:
             self._drain()
+        if self._router in events or self._held_ms < POLL_MS:
+            self._held_ms = POLL_MS
             for hosted in self.hosted:
-                while hosted.pending:
+                while hosted.pending and not (hosted.patient and self._hold(hosted)):
                     self._answer(hosted)
         elif not events:
             for hosted in self.sessions.talking(time.monotonic_ns() - TALKING_NS):
                 hosted.stay_warm()
+
+    def _hold(self, hosted: Hosted) -> bool:
+        """Decide whether waiting requests wait for more; if so, the next turn begins in time for them."""
+        left_ms = wait_ns(hosted, self.sessions.of(hosted), time.monotonic_ns()) // 1_000_000
+        self._held_ms = min(self._held_ms, left_ms or POLL_MS)
+        return left_ms > 0
 
     def _configure(self, secret: bytes) -> None:
         router = self._router

@@ -27,16 +27,17 @@ class Session:
     Attributes:
         last: Session and seq of the newest request, as the client numbers them.
         received_ns: When the last message arrived, on our clock.
+        expected_ns: When the next one should: an interval later.
     """
 
-    __slots__ = ("hosted", "last", "received_ns", "robot", "role", "route", "token", "user")
+    __slots__ = ("expected_ns", "hosted", "last", "received_ns", "robot", "role", "route", "token", "user")
 
     def __init__(self, route: bytes, user: str, hello: Hello, hosted: "Hosted") -> None:
         self.route, self.user, self.robot, self.hosted = route, user, hello.robot, hosted
         self.role = hello.role
         self.token = secrets.randbits(32)
         self.last = (-1, -1)
-        self.received_ns = time.monotonic_ns()
+        self.received_ns = self.expected_ns = time.monotonic_ns()
 
     def offer(self, request: Request) -> Drop | None:
         """Make `request` the one that waits; return why it, or the one that it replaces, is dropped."""
@@ -45,7 +46,9 @@ class Session:
         number = (request.session, request.seq)
         if number <= self.last:
             return Drop.ORDER
-        self.last, self.received_ns = number, time.monotonic_ns()
+        now_ns = time.monotonic_ns()
+        self.expected_ns = 2 * now_ns - self.received_ns
+        self.last, self.received_ns = number, now_ns
         drop = Drop.SUPERSEDED if self in self.hosted.pending else None
         self.hosted.pending[self] = request
         return drop
@@ -103,9 +106,13 @@ class Sessions:
         log.info("accepted %s to %s for robot '%s' on %s", grant.name, hello.role, hello.robot, judged.name)
         return accept(session)
 
+    def of(self, hosted: "Hosted") -> list[Session]:
+        """Collect the sessions that a policy answers."""
+        return [session for session in self._open.values() if session.hosted is hosted]
+
     def move(self, old: "Hosted", new: "Hosted") -> list[Session]:
         """Hand the sessions of a policy to the one that takes its place; return them."""
-        moved = [session for session in self._open.values() if session.hosted is old]
+        moved = self.of(old)
         for session in moved:
             session.hosted = new
         return moved

@@ -92,7 +92,7 @@ class Versions:
             raise BundleRefused(
                 f"'{bundle.manifest.label}' is older than the running '{old.name}'; ask for it with --older"
             )
-        new = Hosted.from_bundle(bundle)
+        new = old.version(bundle)
         new.warm_up()
         self._exchange(old, new)
         return Version(new.name, new.digest.hex(), serving=True)

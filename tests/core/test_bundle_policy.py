@@ -11,7 +11,7 @@ from tiny_bundle import HORIZON, JOINTS, OBS_SIZE, contract, expected
 
 from robostral import bundle
 from robostral.contract import Sealed
-from robostral.errors import BundleRefused, ContractMismatch
+from robostral.errors import BundleRefused, ConfigError, ContractMismatch
 from robostral.policy import Policy
 
 
@@ -80,3 +80,8 @@ def test_close_twice_is_harmless(tiny):
     assert policy.sealed == tiny.sealed
     policy.close()
     policy.close()
+
+
+def test_unknown_execution_provider_is_named_with_the_known_ones(tiny):
+    with pytest.raises(ConfigError, match=r"no execution provider 'Abacus' here \(providers: .*CPUExecutionProvider"):
+        bundle.OnnxPolicy(tiny, "Abacus")
