@@ -7,6 +7,9 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from robostral.arm.arm import Arm
+from robostral.arm.chain import KIND, Chain, unpack
+
 FloatArray = NDArray[np.float64]
 
 TOLERANCE = 1e-9
@@ -61,6 +64,108 @@ def count_violations(
         ]
         found[name] = _judge(ratios)
     return found
+
+
+def count_taper_violations(q_commands: FloatArray, dt: float, limits: FloatArray, taper: FloatArray) -> Finding:
+    """Judge a log of one segment against a vendor's speed limit near the position limits.
+
+    Args:
+        q_commands: Commands [rad], shape (T, n).
+        dt: Nominal control period [s].
+        limits: Rows q_min, q_max, dq (further rows are not read), shape (>= 3, n).
+        taper: Rows offset [rad/s] and deceleration [rad/s²], shape (2, n), see `robostral.arm.limits.Limits`.
+
+    Returns:
+        The finding; the limit is that at the position commanded, in the direction of the motion.
+    """
+    q, dq = q_commands[1:], np.diff(q_commands, axis=0) / dt
+    ahead = np.where(dq > 0.0, limits[1] - q, q - limits[0])
+    most = np.sqrt(2.0 * taper[1] * np.maximum(ahead, 0.0)) - taper[0]
+    most = np.clip(most, 1e-12, limits[2])
+    return _judge([np.abs(dq) / most])
+
+
+def count_torque_violations(tau_commands: FloatArray, dt: float, limits: FloatArray) -> dict[str, Finding]:
+    """Judge a log of torque commands.
+
+    Args:
+        tau_commands: Commands [N·m], shape (T, n).
+        dt: Nominal control period [s].
+        limits: Limits with the rows tau and dtau as the last two, shape (7, n).
+
+    Returns:
+        One finding for each of `tau` and `dtau`.
+    """
+    rate = np.abs(np.diff(tau_commands, axis=0)) / dt
+    return {"tau": _judge([np.abs(tau_commands) / limits[5]]), "dtau": _judge([rate / limits[6]])}
+
+
+def link_poses(chain: Chain, q: FloatArray) -> FloatArray:
+    """Compute where all links are, by plain products of matrices.
+
+    Args:
+        chain: The arm.
+        q: Joint positions [rad], shape (T, n).
+
+    Returns:
+        Poses in `base`, shape (T, n + 1, 4, 4); the last one is the base itself, so that index -1 finds it.
+    """
+    T = np.broadcast_to(np.eye(4), (len(q), 4, 4))
+    poses = np.empty((len(q), chain.n + 1, 4, 4))
+    poses[:, chain.n] = T
+    for i in range(chain.n):
+        move = np.broadcast_to(np.eye(4), (len(q), 4, 4)).copy()
+        if chain.model[i, KIND] != 0.0:
+            move[:, 2, 3] = q[:, i]
+        else:
+            c, s = np.cos(q[:, i]), np.sin(q[:, i])
+            move[:, 0, 0], move[:, 0, 1], move[:, 1, 0], move[:, 1, 1] = c, -s, s, c
+        T = T @ unpack(chain.model[i]) @ move
+        poses[:, i] = T
+    return poses
+
+
+def self_distances(arm: Arm, q: FloatArray, chain: Chain | None = None) -> FloatArray:
+    """Compute the least distance of all pairs of capsules that can touch [m], for q of shape (T, n); shape (T,)."""
+    poses, capsules = link_poses(chain or arm.chain, q), arm.capsules
+    ends = [_placed(poses[:, link], row) for link, row in zip(capsules.links, capsules.array, strict=True)]
+    least = np.full(len(q), np.inf)
+    for a, b in capsules.pairs:
+        gap = _segments_apart(*ends[a], *ends[b]) - capsules.array[a, 6] - capsules.array[b, 6]
+        least = np.minimum(least, gap)
+    return least
+
+
+def sphere_distances(arm: Arm, q: FloatArray, center: Sequence[float], radius: float) -> FloatArray:
+    """Compute the least distance of all moving capsules to a ball in `base` [m], for q of shape (T, n); shape (T,)."""
+    poses, least = link_poses(arm.chain, q), np.full(len(q), np.inf)
+    for link, row in zip(arm.capsules.links, arm.capsules.array, strict=True):
+        if link >= 0:
+            a, b = _placed(poses[:, link], row)
+            least = np.minimum(least, _point_apart(np.broadcast_to(np.array(center), a.shape), a, b) - row[6] - radius)
+    return least
+
+
+def _placed(T: FloatArray, capsule: FloatArray) -> tuple[FloatArray, FloatArray]:
+    return T[:, :3, :3] @ capsule[:3] + T[:, :3, 3], T[:, :3, :3] @ capsule[3:6] + T[:, :3, 3]
+
+
+def _point_apart(x: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
+    u = b - a
+    share = ((x - a) * u).sum(axis=1) / np.maximum((u * u).sum(axis=1), 1e-300)
+    return np.asarray(np.linalg.norm(x - a - np.clip(share, 0.0, 1.0)[:, None] * u, axis=1))
+
+
+def _segments_apart(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray) -> FloatArray:
+    """Measure between segments: at an end of one of them, or where the common normal of both lines meets both."""
+    ends = (_point_apart(a, c, d), _point_apart(b, c, d), _point_apart(c, a, b), _point_apart(d, a, b))
+    u, v, w = b - a, d - c, c - a
+    normal = np.cross(u, v)
+    square = np.maximum((normal * normal).sum(axis=1), 1e-300)
+    s, t = ((np.cross(w, other) * normal).sum(axis=1) / square for other in (v, u))
+    inside = (s > 0.0) & (s < 1.0) & (t > 0.0) & (t < 1.0)
+    between = np.abs((w * normal).sum(axis=1)) / np.sqrt(square)
+    return np.asarray(np.minimum(np.minimum.reduce(ends), np.where(inside, between, np.inf)))
 
 
 def _at_rest(segment: FloatArray, hold: bool) -> FloatArray:

@@ -75,7 +75,7 @@ def advance_kernel(plan: FloatArray, speed: float) -> float:
         error = u - speed * plan[V]
         wish = -math.copysign(min(landing(abs(error), plan[D]), plan[A]), error)
         wish = min(max(wish, x - plan[D]), x + plan[D])
-        following, _ = limit_step(s, u, x, s + (u + wish), -1.0, 1.0, plan[V], plan[A], plan[D])
+        following, _ = limit_step(s, u, x, s + (u + wish), -1.0, 1.0, plan[V], plan[A], plan[D], 0.0, 0.0)
     plan[S], plan[U] = following, following - s
     plan[X] = plan[U] - u
     return following

@@ -3,14 +3,20 @@
 A software command guard, not a rated safety function: that stays in the robot controller.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from robostral.arm.capsules import Capsules
 from robostral.arm.chain import Chain, FloatArray
 from robostral.arm.limits import Limits
 from robostral.guard import kernels
+from robostral.guard.checks import KeepOut, KeepOutBox, KeepOutPlane, KeepOutSphere, pack_checks
 from robostral.guard.stop import (
     LIMITED_ACCELERATION,
+    LIMITED_CLEARANCE,
+    LIMITED_CONDITIONING,
     LIMITED_JERK,
     LIMITED_POSITION,
     LIMITED_TCP_SPEED,
@@ -34,28 +40,43 @@ from robostral.guard.torque import torque_kernel, torque_stop_kernel
 
 __all__ = [
     "LIMITED_ACCELERATION",
+    "LIMITED_CLEARANCE",
+    "LIMITED_CONDITIONING",
     "LIMITED_JERK",
     "LIMITED_POSITION",
     "LIMITED_TCP_SPEED",
     "LIMITED_VELOCITY",
+    "SINGULAR",
     "Guard",
+    "KeepOut",
+    "KeepOutBox",
+    "KeepOutPlane",
+    "KeepOutSphere",
     "Reason",
     "Workspace",
 ]
+
+SINGULAR = (17.0, 30.0)
+"""Condition numbers of the Jacobian to slow down at and to stop at, for Cartesian commands; those of MoveIt Servo."""
 
 
 class Guard:
     """Holds every limit on the commands of one arm, tick by tick, whatever is asked.
 
     Limits are held against the last *command* at nominal dt. From every command that it emits, a jerk-limited stop
-    inside all limits and inside the workspace exists, and that stop is what a reject begins. After a reject or `brake`
-    the guard is locked: further set-points are not looked at until `reset`.
+    inside all limits, inside the workspace and away from all that it may not touch exists, and that stop is what a
+    reject begins. After a reject or `brake` the guard is locked: further set-points are not looked at until `reset`.
 
     Args:
         chain: Kinematics of the arm.
         limits: Its limits profile.
         dt: Control period [s].
         workspace: Box in `base` for the tcp; None holds no box.
+        capsules: Shape of the arm, for the distances to itself and to `keep_out`; None holds none.
+        keep_out: Shapes in `base` that the arm keeps out of.
+        conditioning: Condition numbers to slow down at and to stop at, see `SINGULAR`; None holds none, as where
+            set-points are made in joint space: a singular pose is no harm there.
+        energy: Greatest kinetic energy in torque mode [J].
         start_tolerance: How far the first set-point after `reset` may be from the pose [rad].
         tracking_tolerance: How far the measured position may be from the last command [rad].
 
@@ -79,14 +100,27 @@ class Guard:
         dt: float,
         workspace: Workspace | None = None,
         *,
+        capsules: Capsules | None = None,
+        keep_out: Sequence[KeepOut] = (),
+        conditioning: tuple[float, float] | None = None,
+        energy: float = np.inf,
         start_tolerance: float = 0.02,
         tracking_tolerance: float = 0.3,
     ) -> None:
         self.chain, self.dt = chain, dt
+        checks = pack_checks(chain, limits, capsules, keep_out)
         self.table = pack_limits(
-            chain, limits, dt, workspace, start_tolerance=start_tolerance, tracking_tolerance=tracking_tolerance
+            chain,
+            limits,
+            dt,
+            workspace,
+            checks=checks,
+            conditioning=conditioning,
+            energy=energy,
+            start_tolerance=start_tolerance,
+            tracking_tolerance=tracking_tolerance,
         )
-        self.state = new_state(chain.n)
+        self.state = new_state(chain.n, len(checks))
         self.counts: NDArray[np.int64] = np.zeros(len(Reason), np.int64)
         self.q_c, self.dq_c, self.ddq_c, self.tau_c = (self.state[row, : chain.n] for row in (Q, DQ_C, DDQ_C, TAU_C))
         self.tables = (chain.model, self.table, self.state, self.counts)

@@ -4,12 +4,16 @@ import math
 
 from robostral.arm.chain import EXTRA_ROWS, FloatArray
 from robostral.guard import table as at
+from robostral.guard.checks import LOOK_MARGIN
+from robostral.guard.clearance import pass_by
 from robostral.guard.stop import landing, stop_step
+from robostral.guard.table import Reason
 from robostral.jit import kernel
 from robostral.kinematics.fk import tcp_kernel
 
 STOPS, HITS, FAST = 0, 1, 2
 """Answers of `simulate_stop`."""
+WORKSPACE, TCP_SPEED = int(Reason.WORKSPACE), int(Reason.TCP_SPEED)
 
 
 @kernel
@@ -68,11 +72,12 @@ def path_deceleration(table: FloatArray, state: FloatArray, n: int, row: int) ->
 
 @kernel
 def simulate_stop(model: FloatArray, table: FloatArray, state: FloatArray, row: int, path: float, speed: float) -> int:
-    """Simulate the stop from the rows (q, w, b) at `row`: STOPS, or HITS a limit or the wall, or is too FAST.
+    """Simulate the stop from the rows (q, w, b) at `row`: STOPS, or HITS a limit, wall or shape, or is too FAST.
 
     The tcp is looked at again before it can have travelled further than its last distance from the wall, or than two
-    margins: between two looks it cannot be outside the box by more than the margin that was taken off. Its speed is
-    looked at whenever an upper bound, carried along from `speed` [m per tick], exceeds the limit.
+    margins: between two looks it cannot be outside the box by more than the margin that was taken off. The same goes
+    for every check's distance. The tcp's speed is looked at whenever an upper bound, carried along from `speed`
+    [m per tick], exceeds the limit. `CAUSE` tells why the arm would not stop well.
     """
     n = model.shape[0] - EXTRA_ROWS
     ticks = 0.0
@@ -80,11 +85,17 @@ def simulate_stop(model: FloatArray, table: FloatArray, state: FloatArray, row: 
         state[at.SIM_Q, i], state[at.SIM_W, i], state[at.SIM_B, i] = state[row, i], state[row + 1, i], state[row + 2, i]
         w, b = abs(state[row + 1, i]), abs(state[row + 2, i])
         ticks = max(ticks, (w + b * b / table[at.D, i]) / table[at.A, i] + 4.0 * table[at.A, i] / table[at.D, i])
+    rooms = at.ROOM if row == at.Q else at.ROOM_NEXT
+    for k in range(table.shape[0] - at.CHECKS):
+        state[at.ROOM_SIM, k] = state[rooms, k]
     room, travelled = 0.0, 0.0
+    state[at.META, at.CAUSE] = WORKSPACE
     for _ in range(2 * int(ticks) + 16):
         if stop_tick(table, state, n, at.SIM_Q, path):
-            return STOPS if room >= travelled or room_at(model, table, state, n) >= 0.0 else HITS
-        if not within_limits(table, state, n):
+            if room < travelled and room_at(model, table, state, n) < 0.0:
+                return HITS
+            return STOPS if pass_by(model, table, state, 0.0) else HITS
+        if not (within_limits(table, state, n) and pass_by(model, table, state, -LOOK_MARGIN)):
             return HITS
         step, speed = travel(table, state, n, speed)
         travelled += step
@@ -95,6 +106,7 @@ def simulate_stop(model: FloatArray, table: FloatArray, state: FloatArray, row: 
         if speed > table[at.FIGURE, at.TCP_STEP]:
             speed = speed_at(model, state, n)
             if speed > table[at.FIGURE, at.TCP_STEP]:
+                state[at.META, at.CAUSE] = TCP_SPEED
                 return FAST
     return HITS
 
@@ -106,6 +118,12 @@ def within_limits(table: FloatArray, state: FloatArray, n: int) -> bool:
         below, above = table[at.LOW, i] - state[at.SIM_Q, i], state[at.SIM_Q, i] - table[at.HIGH, i]
         if not max(below, above) <= at.POSITION_MARGIN or abs(state[at.SIM_W, i]) > table[at.V, i] / at.INNER:
             return False
+        per = table[at.TAPER_PER, i]
+        if per > 0.0 and state[at.SIM_W, i] != 0.0:
+            fast = abs(state[at.SIM_W, i]) + table[at.TAPER_OFFSET, i] - 0.25 / per
+            ahead = -above if state[at.SIM_W, i] > 0.0 else -below
+            if per * fast * fast > ahead + at.POSITION_MARGIN:
+                return False
     return True
 
 

@@ -5,7 +5,7 @@ an int64 array with one counter per `Reason`. Row `Q` of the state holds the com
 
 Note:
     Real-time: no allocation, no exception. The work of a tick is bounded: `BISECTIONS` per limited joint, and one
-    simulated stop of each kind near the wall of the workspace.
+    simulated stop of each kind near the wall of the workspace, near a shape, or where links are near each other.
 """
 
 import math
@@ -26,7 +26,16 @@ from robostral.guard.braking import (
     stop_tick,
     store,
 )
-from robostral.guard.stop import LIMITED_TCP_SPEED, limit_step, peak_bound, stop_bound, stop_fits, stop_step
+from robostral.guard.clearance import MOST_CONDITION, stop_is_clear, survey, survey_condition, survey_pose
+from robostral.guard.stop import (
+    LIMITED_CLEARANCE,
+    LIMITED_CONDITIONING,
+    LIMITED_TCP_SPEED,
+    limit_step,
+    peak_bound,
+    stop_fits,
+    stop_step,
+)
 from robostral.guard.table import Reason
 from robostral.jit import kernel
 from robostral.kinematics.fk import tcp_kernel
@@ -36,7 +45,7 @@ IntArray = NDArray[np.int64]
 PASSED, LIMITED, SIZE, NOT_FINITE = int(Reason.PASSED), int(Reason.LIMITED), int(Reason.SIZE), int(Reason.NOT_FINITE)
 START_POSE, JUMPED, WORKSPACE = int(Reason.START_POSE), int(Reason.JUMP), int(Reason.WORKSPACE)
 TRACKING, COMMAND, TCP_SPEED = int(Reason.TRACKING), int(Reason.COMMAND), int(Reason.TCP_SPEED)
-STOPPED = int(Reason.STOPPED)
+STOPPED, CONDITIONING = int(Reason.STOPPED), int(Reason.CONDITIONING)
 
 SPEED_BISECTIONS = 12
 SLOW_SHARE = 0.95
@@ -51,7 +60,7 @@ def reference_kernel(model: FloatArray, table: FloatArray, state: FloatArray, co
         model: `Chain.model`.
         table: Limits of `pack_limits`.
         state: State of `new_state`.
-        counts: Counter per `Reason`, shape (17,).
+        counts: Counter per `Reason`, shape (19,).
         q_d: Wanted joint positions at the next tick [rad], shape (n,).
 
     Returns:
@@ -77,7 +86,8 @@ def reset_kernel(model: FloatArray, table: FloatArray, state: FloatArray, counts
     """Start anew at rest in the measured pose `q` [rad], shape (n,); the only way out of a stop.
 
     Returns:
-        PASSED, or NOT_FINITE, SIZE, START_POSE (outside the joints' range) or WORKSPACE: then the guard stays locked.
+        PASSED, or NOT_FINITE, SIZE, START_POSE (outside the joints' range), WORKSPACE, SELF_COLLISION or KEEP_OUT: then
+        the guard stays locked.
     """
     n = model.shape[0] - EXTRA_ROWS
     code = PASSED if q.shape[0] == n else SIZE
@@ -92,6 +102,10 @@ def reset_kernel(model: FloatArray, table: FloatArray, state: FloatArray, counts
     if code == PASSED:
         tcp_kernel(model, q, state[at.TCP_NEXT, :16].reshape((4, 4)))
         code = PASSED if room_of(table, state[at.TCP_NEXT]) >= 0.0 else WORKSPACE
+    if code == PASSED:
+        for i in range(n):
+            state[at.NEXT_Q, i] = q[i]
+        code = survey_pose(model, table, state, at.NEXT_Q)
     if code != PASSED:
         counts[code] += 1
         latch(model, table, state, code)
@@ -101,6 +115,7 @@ def reset_kernel(model: FloatArray, table: FloatArray, state: FloatArray, counts
     state[at.TCP] = state[at.TCP_NEXT]
     state[at.META] = 0.0
     state[at.META, at.FRESH] = 1.0
+    state[at.META, at.S_MOST], state[at.META, at.CONDITION] = math.inf, MOST_CONDITION
     publish(table, state)
     return PASSED
 
@@ -180,46 +195,109 @@ def screen(model: FloatArray, table: FloatArray, state: FloatArray, q_d: FloatAr
 def propose(model: FloatArray, table: FloatArray, state: FloatArray, q_d: FloatArray) -> int:
     """Find the allowed command nearest to `q_d` and make it the last command, or return why there is none."""
     n = model.shape[0] - EXTRA_ROWS
-    bits = 0
-    for i in range(n):
-        q, w, b = state[at.Q, i], state[at.W, i], state[at.B, i]
-        q_next, cut = limit_step(
-            q, w, b, q_d[i], table[at.LOW, i], table[at.HIGH, i], table[at.V, i], table[at.A, i], table[at.D, i]
-        )
-        bits |= cut
-        store(state, at.NEXT_Q, i, q, w, q_next)
+    bits = limit_joints(table, state, n, q_d)
+    cause, clear_share = survey(model, table, state)
+    steady, steady_share = survey_condition(model, table, state)
+    if min(clear_share, steady_share) < 1.0:
+        bits |= slow_joints(table, state, n, q_d, clear_share, steady_share)
+        cause, _ = survey(model, table, state)
+        steady, _ = survey_condition(model, table, state)
     tcp_kernel(model, state[at.NEXT_Q, :n], state[at.TCP_NEXT, :16].reshape((4, 4)))
-    code, path = stop_path(model, table, state)
+    code, path = stop_path(model, table, state, cause)
     if code == FAST:
         bits |= LIMITED_TCP_SPEED
         slow_down(model, table, state)
-        code, path = stop_path(model, table, state)
+        cause, _ = survey(model, table, state)
+        steady, _ = survey_condition(model, table, state)
+        code, path = stop_path(model, table, state, cause)
     if code == FAST:
         code, path = go_on_stopping(model, table, state)
+        survey(model, table, state)
     if code != STOPS:
-        return TCP_SPEED if code == FAST else WORKSPACE
-    for i in range(n):
-        state[at.Q, i], state[at.W, i], state[at.B, i] = state[at.NEXT_Q, i], state[at.NEXT_W, i], state[at.NEXT_B, i]
-    state[at.TCP] = state[at.TCP_NEXT]
-    state[at.META, at.PATH], state[at.META, at.FRESH], state[at.META, at.LIMITED_BITS] = path, 0.0, bits
+        return TCP_SPEED if code == FAST else int(state[at.META, at.CAUSE])
+    if not steady:
+        return CONDITIONING
+    accept(table, state, n)
+    state[at.META, at.PATH], state[at.META, at.LIMITED_BITS] = path, bits
     return PASSED if bits == 0 else LIMITED
 
 
 @kernel
-def stop_path(model: FloatArray, table: FloatArray, state: FloatArray) -> tuple[int, float]:
-    """Find how the arm could stop from the candidate: STOPS and a `PATH_` figure, or HITS or FAST if it could not."""
+def limit_joints(table: FloatArray, state: FloatArray, n: int, q_d: FloatArray) -> int:
+    """Make the nearest step that each joint's limits allow the candidate; return the bits of the limits that bind."""
+    bits = 0
+    for i in range(n):
+        q, w, b = state[at.Q, i], state[at.W, i], state[at.B, i]
+        low, high, offset, per = table[at.LOW, i], table[at.HIGH, i], table[at.TAPER_OFFSET, i], table[at.TAPER_PER, i]
+        q_next, cut = limit_step(
+            q, w, b, q_d[i], low, high, table[at.V, i], table[at.A, i], table[at.D, i], offset, per
+        )
+        bits |= cut
+        store(state, at.NEXT_Q, i, q, w, q_next)
+    return bits
+
+
+@kernel
+def accept(table: FloatArray, state: FloatArray, n: int) -> None:
+    """Make the candidate the last command."""
+    for i in range(n):
+        state[at.Q, i], state[at.W, i], state[at.B, i] = state[at.NEXT_Q, i], state[at.NEXT_W, i], state[at.NEXT_B, i]
+    for k in range(table.shape[0] - at.CHECKS):
+        state[at.ROOM, k] = state[at.ROOM_NEXT, k]
+    state[at.TCP] = state[at.TCP_NEXT]
+    meta = state[at.META]
+    meta[at.FRESH] = 0.0
+    meta[at.S_MOST], meta[at.S_LEAST] = meta[at.S_MOST_NEXT], meta[at.S_LEAST_NEXT]
+    meta[at.CONDITION] = meta[at.CONDITION_NEXT]
+
+
+@kernel
+def slow_joints(
+    table: FloatArray, state: FloatArray, n: int, q_d: FloatArray, clear_share: float, steady_share: float
+) -> int:
+    """Slow the candidate down, as far as on-path braking reaches; return the bits of what asked for it.
+
+    Clearance asks for a share of the candidate's own speed, conditioning for one of the speed that was wanted: else
+    each tick would slow down what the tick before has slowed down already.
+    """
+    for i in range(n):
+        state[at.SIM_Q, i], state[at.SIM_W, i], state[at.SIM_B, i] = state[at.Q, i], state[at.W, i], state[at.B, i]
+    stop_tick(table, state, n, at.SIM_Q, at.PATH_TOGETHER)
+    wanted, allowed, braked = 0.0, 0.0, 0.0
+    for i in range(n):
+        wanted += min(abs(q_d[i] - state[at.Q, i]), table[at.V, i]) * table[at.PER_A, i]
+        allowed += abs(state[at.NEXT_W, i]) * table[at.PER_A, i]
+        braked += abs(state[at.SIM_W, i]) * table[at.PER_A, i]
+    clear, steady = clear_share * allowed, steady_share * wanted
+    bits = (LIMITED_CLEARANCE if clear < allowed else 0) | (LIMITED_CONDITIONING if steady < allowed else 0)
+    if bits == 0:
+        return 0
+    towards = max(0.0, (min(clear, steady) - braked) / (allowed - braked)) if allowed > braked else 0.0
+    for i in range(n):
+        x = state[at.SIM_B, i] + towards * (state[at.NEXT_B, i] - state[at.SIM_B, i])
+        move_towards(table, state, i, x)
+    return bits
+
+
+@kernel
+def stop_path(model: FloatArray, table: FloatArray, state: FloatArray, cause: int) -> tuple[int, float]:
+    """Find how the arm could stop from the candidate: STOPS and a `PATH_` figure, or HITS or FAST if it could not.
+
+    `cause` is the answer of `survey`; where the candidate HITS, `CAUSE` tells what.
+    """
     room = room_of(table, state[at.TCP_NEXT])
     speed = distance(state[at.TCP], state[at.TCP_NEXT])
-    if room < 0.0:
+    if room < 0.0 or cause != 0:
+        state[at.META, at.CAUSE] = cause if cause != 0 else WORKSPACE
         return HITS, at.PATH_UNKNOWN
     if speed > table[at.FIGURE, at.TCP_STEP]:
         return FAST, at.PATH_UNKNOWN
     reach, peak = 0.0, 0.0
     for i in range(model.shape[0] - EXTRA_ROWS):
         w, b = state[at.NEXT_W, i], state[at.NEXT_B, i]
-        reach += table[at.LEVER, i] * stop_bound(w, b, table[at.A, i], table[at.D, i])
+        reach += table[at.LEVER, i] * state[at.STOP_REACH, i]
         peak += table[at.LEVER, i] * peak_bound(w, b, table[at.D, i])
-    if reach <= room and peak <= table[at.FIGURE, at.TCP_STEP]:
+    if reach <= room and peak <= table[at.FIGURE, at.TCP_STEP] and stop_is_clear(table, state):
         return STOPS, at.PATH_UNKNOWN
     together = simulate_stop(model, table, state, at.NEXT_Q, at.PATH_TOGETHER, speed)
     if together == STOPS:
@@ -253,9 +331,16 @@ def slow_down(model: FloatArray, table: FloatArray, state: FloatArray) -> None:
 def move_towards(table: FloatArray, state: FloatArray, i: int, x: float) -> None:
     """Make acceleration x the candidate of joint i, or the joint's own stop if none would be possible after x."""
     q, w, b = state[at.Q, i], state[at.W, i], state[at.B, i]
-    if not stop_fits(q + (w + x), w + x, x, table[at.LOW, i], table[at.HIGH, i], table[at.A, i], table[at.D, i]):
+    if not joint_can_stop(table, i, q + (w + x), w + x, x):
         x = stop_step(w, b, table[at.A, i], table[at.D, i])
     store(state, at.NEXT_Q, i, q, w, q + (w + x))
+
+
+@kernel
+def joint_can_stop(table: FloatArray, i: int, q: float, w: float, b: float) -> bool:
+    """Tell whether joint i can stop from (q, w, b) as its own limits ask."""
+    offset, per = table[at.TAPER_OFFSET, i], table[at.TAPER_PER, i]
+    return stop_fits(q, w, b, table[at.LOW, i], table[at.HIGH, i], table[at.A, i], table[at.D, i], offset, per)
 
 
 @kernel
@@ -269,7 +354,7 @@ def go_on_stopping(model: FloatArray, table: FloatArray, state: FloatArray) -> t
     tcp_kernel(model, state[at.NEXT_Q, :n], state[at.TCP_NEXT, :16].reshape((4, 4)))
     for i in range(n):
         q, w, b = state[at.NEXT_Q, i], state[at.NEXT_W, i], state[at.NEXT_B, i]
-        if not stop_fits(q, w, b, table[at.LOW, i], table[at.HIGH, i], table[at.A, i], table[at.D, i]):
+        if not joint_can_stop(table, i, q, w, b):
             return FAST, path
     return STOPS, path
 

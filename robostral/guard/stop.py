@@ -21,6 +21,8 @@ LIMITED_VELOCITY = 2
 LIMITED_ACCELERATION = 4
 LIMITED_JERK = 8
 LIMITED_TCP_SPEED = 16
+LIMITED_CLEARANCE = 32
+LIMITED_CONDITIONING = 64
 """Bits of `Guard.limited`: which limits changed the command."""
 
 BISECTIONS = 24
@@ -101,8 +103,29 @@ def stop_bound(w: float, b: float, A: float, D: float) -> float:
 
 
 @kernel
-def stop_fits(q: float, w: float, b: float, low: float, high: float, A: float, D: float) -> bool:
-    """Tell whether the stop from here stays within [low, high]."""
+def taper_room(w: float, b: float, A: float, D: float, offset: float, per: float) -> float:
+    """Compute how far before a position limit the stop must end, so that it keeps the speed limit near that limit.
+
+    The vendor's law is (speed + offset)² per <= distance, with per = 1 / (2 deceleration). A stop that ends at e and
+    decelerates by A at most is at least e + u² / 2 A away when its speed is u, so it keeps the law if
+    e >= (u + offset)² per - u² / 2 A at every u from 0 to its peak; that rises up to
+    u = 2 per A offset / (1 - 2 per A), or for ever. `per` 0 is no law. The room never grows along the stop.
+    """
+    peak = max(w, w + ramp(max(b, 0.0), D))
+    if per == 0.0 or peak <= 0.0:
+        return 0.0
+    share = 2.0 * per * A
+    u = peak if share >= 1.0 else min(peak, share * offset / (1.0 - share))
+    return max(per * (u + offset) * (u + offset) - 0.5 * u * u / A, 0.0)
+
+
+@kernel
+def stop_fits(
+    q: float, w: float, b: float, low: float, high: float, A: float, D: float, offset: float, per: float
+) -> bool:
+    """Tell whether the stop from here stays within [low, high], and keeps the speed limit near them."""
+    low += taper_room(-w, -b, A, D, offset, per)
+    high -= taper_room(w, b, A, D, offset, per)
     bound = stop_bound(w, b, A, D)
     if q - bound >= low and q + bound <= high:
         return True
@@ -118,7 +141,17 @@ def speed_room(v: float, D: float) -> float:
 
 @kernel
 def limit_step(
-    q: float, w: float, b: float, q_d: float, low: float, high: float, V: float, A: float, D: float
+    q: float,
+    w: float,
+    b: float,
+    q_d: float,
+    low: float,
+    high: float,
+    V: float,
+    A: float,
+    D: float,
+    offset: float,
+    per: float,
 ) -> tuple[float, int]:
     """Compute the allowed next position nearest to `q_d`, and the bits of the limits that moved it.
 
@@ -132,6 +165,8 @@ def limit_step(
         V: Limit of |w|.
         A: Limit of |b|.
         D: Limit of the change of b.
+        offset: Of the speed limit near a position limit, see `taper_room`.
+        per: Its 1 / (2 deceleration); 0 for no such limit.
     """
     wanted = (q_d - q) - w
     x = wanted
@@ -147,12 +182,12 @@ def limit_step(
         x = min(max(x, b - D), b + D)
         bits |= LIMITED_JERK
     q_next = q_d if bits == 0 else q + (w + x)
-    if stop_fits(q_next, w + x, x, low, high, A, D):
+    if stop_fits(q_next, w + x, x, low, high, A, D, offset, per):
         return q_next, bits
     good, bad = stop_step(w, b, A, D), x
     for _ in range(BISECTIONS):
         x = 0.5 * (good + bad)
-        if stop_fits(q + (w + x), w + x, x, low, high, A, D):
+        if stop_fits(q + (w + x), w + x, x, low, high, A, D, offset, per):
             good = x
         else:
             bad = x

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from hostile import ARM, PANDA, START, attack, limits_of, moving, poison, soft, stop_ticks
+from hostile import ARM, PANDA, START, limits_of, soft
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from robostral.arm.limits import Limits
 from robostral.errors import ConfigError
 from robostral.guard import Guard, Reason, Workspace
 from robostral.guard import table as at
+from robostral.guard.hostile import attack, moving, poison, stop_ticks
 from robostral.guard.stop import landing, limit_step, stop_bound, stop_extent, stop_step
 from robostral.kinematics.fk import tcp_kernel
 from robostral.oracle import count_violations
@@ -135,7 +136,7 @@ def test_a_limited_command_is_the_nearest_allowed_one(ratio: float) -> None:
     D, q, w, b = A / ratio, 0.0, 0.0, 0.0
     for k in range(8000):
         q_d = q + (1.0 if k % 2000 < 1000 else -1.0) * 2e-2 * rng.uniform()
-        q_next, bits = limit_step(q, w, b, q_d, -0.5, 0.5, V, A, D)
+        q_next, bits = limit_step(q, w, b, q_d, -0.5, 0.5, V, A, D, 0.0, 0.0)
         w_next = q_next - q
         x = w_next - w
         nearer = x + math.copysign(1e-4 * D, q_d - q_next)
@@ -187,7 +188,7 @@ def test_limits_are_sharp(ratio: float, sign: float) -> None:
         if abs(b) > A or x > A:
             continue
         for factor, bits in ((1.0 + 1e-9, bit), (1.0 - 1e-9, 0)):
-            got = limit_step(0.0, w, b, w + factor * sign * x, -9.0, 9.0, V, A, D)
+            got = limit_step(0.0, w, b, w + factor * sign * x, -9.0, 9.0, V, A, D, 0.0, 0.0)
             assert got[1] & bit == bits
             assert got[0] == pytest.approx(w + min(factor, 1.0) * sign * x, abs=1e-3 * D * 1e-9)
 

@@ -1,0 +1,250 @@
+"""Laws of the guard's distances: never nearer than what is kept, judged by plain numpy, and no sooner than needed."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from robostral import guard as guards
+from robostral.arm import load_arm
+from robostral.arm.chain import transform
+from robostral.errors import ConfigError
+from robostral.guard import SINGULAR, Guard, KeepOutBox, KeepOutPlane, KeepOutSphere, Reason
+from robostral.guard import table as at
+from robostral.guard.checks import KEEP_OUT_DISTANCE, LOOK_MARGIN, REACH, SELF_DISTANCE, pack_checks
+from robostral.guard.clearance import room_left, shrinks, survey_pose
+from robostral.guard.hostile import attack
+from robostral.kinematics.condition import condition
+from robostral.kinematics.distance import Distances
+from robostral.kinematics.fk import tcp_kernel
+from robostral.oracle import count_taper_violations, count_violations, self_distances, sphere_distances
+
+FloatArray = NDArray[np.float64]
+
+UR = load_arm("ur5e")
+BALL = KeepOutSphere((-0.5, 0.45, 0.4), 0.2)
+ZONES = (BALL, KeepOutBox((-0.9, -0.9, 0.0), (-0.5, -0.5, 0.6)), KeepOutPlane((0.0, 0.0, 2.0), -0.3))
+
+
+def walk(guard: Guard, direction: FloatArray, ticks: int) -> tuple[FloatArray, int]:
+    """Push the joints along `direction` [rad/s] until the guard stops, or for so long; return commands and reason."""
+    log, code = [guard.q_c.copy()], 0
+    for _ in range(ticks):
+        code = guard.step(guard.q_c + direction * guard.dt)
+        log.append(guard.q_c.copy())
+    return np.array(log), code
+
+
+@pytest.mark.parametrize("name", ["ur5e", "panda", "fr3"])
+def test_hostile_steps_never_touch(name: str) -> None:
+    arm, dt, steps = load_arm(name), 0.002, 40_000
+    guard = Guard(arm.chain, arm.limits, dt, capsules=arm.capsules, keep_out=ZONES)
+    assert guard.reset(arm.home.copy()) == Reason.PASSED
+    log, codes, starts = np.zeros((steps, arm.chain.n)), np.zeros(steps, np.int64), np.zeros(steps, np.int64)
+    segments, impossible, _, _ = attack(*guard.tables, np.random.default_rng(5), log, codes, starts)
+    found = count_violations(log, dt, arm.limits.array, starts[:segments].tolist())
+    assert {finding["violations"] for finding in found.values()} == {0}
+    assert impossible == 0
+    assert self_distances(arm, log).min() >= SELF_DISTANCE - 1e-9
+    assert sphere_distances(arm, log, BALL.center, BALL.radius).min() >= KEEP_OUT_DISTANCE - 1e-9
+    assert {int(Reason.SELF_COLLISION), int(Reason.KEEP_OUT)} & set(codes.tolist()), "the campaign was not hostile"
+    if arm.limits.taper is not None:
+        for a, b in zip(starts[:segments], [*starts[1:segments], steps], strict=True):
+            assert count_taper_violations(log[a:b], dt, arm.limits.array, arm.limits.taper)["violations"] == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), name=st.sampled_from(["ur5e", "panda", "wafer_rtz"]))
+def test_rooms_are_distances_and_no_motion_shrinks_them_faster_than_its_bound(seed: int, name: str) -> None:
+    arm, rng = load_arm(name), np.random.default_rng(seed)
+    guard = Guard(arm.chain, arm.limits, 0.002, capsules=arm.capsules, keep_out=(BALL,))
+    low, high = np.maximum(arm.limits.array[0], -math.pi), np.minimum(arm.limits.array[1], math.pi)
+    q = rng.uniform(low, high)
+    w = rng.normal(0.0, 10.0 ** rng.uniform(-4, -1), arm.chain.n)
+    rooms = []
+    for pose in (q, q + w):
+        guard.state[at.NEXT_Q, : arm.chain.n] = pose
+        survey_pose(arm.chain.model, guard.table, guard.state, at.NEXT_Q)
+        rooms.append(guard.state[at.ROOM, : len(guard.table) - at.CHECKS].copy())
+    pairs = len(arm.capsules.pairs)
+    expected = Distances(arm).compute(q)[:pairs] - SELF_DISTANCE - LOOK_MARGIN
+    assert rooms[0][:pairs] == pytest.approx(expected, abs=1e-12)
+    for c, (before, after) in enumerate(zip(*rooms, strict=True)):
+        if min(before, after) > -SELF_DISTANCE:  # an axis through an axis has no direction
+            assert abs(before - after) <= shrinks(guard.table[at.CHECKS + c], w) + 1e-12
+
+
+def test_the_oracle_measures_what_the_arm_measures() -> None:
+    arm, rng = load_arm("panda"), np.random.default_rng(2)
+    q = rng.uniform(arm.limits.array[0], arm.limits.array[1], (200, 7))
+    distances = Distances(arm)
+    expected = np.array([distances.compute(pose).min() for pose in q])
+    clear = expected > 0.0
+    assert self_distances(arm, q)[clear] == pytest.approx(expected[clear], abs=1e-9)
+
+
+def test_slow_then_stop_at_the_distance() -> None:
+    """Nearing the floor the arm slows down in proportion, then stops with the reason, a few millimetres before."""
+    guard = Guard(UR.chain, UR.limits, 0.002, capsules=UR.capsules, keep_out=(KeepOutPlane((0, 0, 1), -0.1),))
+    assert guard.reset(UR.home.copy()) == Reason.PASSED
+    log, bits = [], 0
+    while guard.step(guard.q_c + np.array([0, 0.002, 0, 0, 0, 0])) <= Reason.LIMITED:
+        bits |= guard.limited
+        log.append(guard.q_c.copy())
+    assert bits & guards.LIMITED_CLEARANCE
+    assert guard.reason == Reason.KEEP_OUT
+    speed = np.diff(np.array(log), axis=0)[:, 1]
+    assert speed[-1] < 0.1 * speed.max()
+    guard.state[at.NEXT_Q, :6] = log[-1]
+    survey_pose(UR.chain.model, guard.table, guard.state, at.NEXT_Q)
+    rooms = guard.state[at.ROOM, len(UR.capsules.pairs) : len(guard.table) - at.CHECKS]
+    assert 0.0 <= rooms.min() < 1e-3
+    while not guard.brake():
+        pass
+    assert guard.reset(guard.q_c.copy()) == Reason.PASSED, "where a stop ends, the next motion may begin"
+    for _ in range(300):
+        assert guard.step(guard.q_c - np.array([0, 0.0008, 0, 0, 0, 0])) == Reason.PASSED or guard.limited < 32
+
+
+def test_links_stop_before_they_touch() -> None:
+    guard = Guard(UR.chain, UR.limits, 0.002, capsules=UR.capsules)
+    assert guard.reset(UR.home.copy()) == Reason.PASSED
+    log, code = walk(guard, np.array([0, 0, 1.0, 0, 0, 0]), 2000)
+    assert code == Reason.SELF_COLLISION
+    apart = self_distances(UR, log)
+    assert SELF_DISTANCE <= apart.min() <= SELF_DISTANCE + 2 * LOOK_MARGIN
+
+
+def test_an_arm_that_touches_is_not_armed() -> None:
+    folded = np.array([0.0, -1.57, 3.1, 0.0, 0.0, 0.0])
+    assert Guard(UR.chain, UR.limits, 0.002, capsules=UR.capsules).reset(folded) == Reason.SELF_COLLISION
+    zone = KeepOutSphere((-0.3, -0.1, 0.7), 0.3)
+    assert Guard(UR.chain, UR.limits, 0.002, capsules=UR.capsules, keep_out=(zone,)).reset(UR.home) == Reason.KEEP_OUT
+    assert Guard(UR.chain, UR.limits, 0.002).reset(folded) == Reason.PASSED
+
+
+def test_a_tool_is_part_of_the_arm() -> None:
+    chain = UR.chain.with_tcp(transform((0, 0, 0.3), (0, 0, 0)))
+    bare, held = (pack_checks(c, UR.limits, UR.capsules, (BALL,)) for c in (UR.chain, chain))
+    assert len(held) == len(bare) + 1 + sum(UR.capsules.links < 3)
+    assert bare.shape[1] == REACH + 6
+    guard = Guard(chain, UR.limits, 0.002, capsules=UR.capsules, keep_out=(KeepOutPlane((0, 0, 1), 0.0),))
+    q = UR.home.copy()
+    assert guard.reset(q) == Reason.PASSED
+    walk(guard, np.array([0, 0.5, 0, 0, 0, 0]), 3000)
+    T = np.eye(4)
+    tcp_kernel(chain.model, guard.q_c.copy(), T)
+    assert guard.reason == Reason.KEEP_OUT
+    assert KEEP_OUT_DISTANCE <= T[2, 3] < KEEP_OUT_DISTANCE + 0.01
+
+
+@pytest.mark.parametrize("name", ["ur5e", "panda"])
+def test_near_a_singular_pose_the_arm_slows_down_then_stops_and_may_leave(name: str) -> None:
+    arm = load_arm(name)
+    n = arm.chain.n
+    guard = Guard(arm.chain, arm.limits, 0.002, conditioning=SINGULAR)
+    assert guard.reset(arm.home.copy()) == Reason.PASSED
+    push = np.zeros(n)
+    push[4 if n == 6 else 3] = 0.4  # wrist 2 of the ur5e to zero, elbow of the panda straight
+    log, code = walk(guard, push, 4000)
+    assert code == Reason.CONDITIONING
+    numbers, speed = condition(arm.chain, log), np.abs(np.diff(log, axis=0)).max(axis=1) / 0.002
+    assert 29.0 < numbers.max() < 31.0
+    assert (speed[(numbers[1:] > 28.0)] < 0.25 * 0.4).all()
+    assert (speed[50:][numbers[51:] < 16.5] > 0.39).all() or speed[numbers[1:] < 16.5].max() > 0.39
+    while not guard.brake():
+        pass
+    assert guard.reset(guard.q_c.copy()) == Reason.PASSED
+    for _ in range(500):
+        assert guard.step(guard.q_c - push * 0.002) <= Reason.LIMITED, "leaving is free"
+
+
+def test_from_a_singular_pose_the_arm_may_leave() -> None:
+    guard = Guard(UR.chain, UR.limits, 0.002, conditioning=SINGULAR)
+    assert guard.reset(np.array([0.0, -math.pi / 2, 0.0, -math.pi / 2, 0.0, 0.0])) == Reason.PASSED
+    for _ in range(1000):
+        assert guard.step(guard.q_c + np.array([0, 0, 0.001, 0, -0.001, 0])) <= Reason.LIMITED
+
+
+def test_the_bound_of_the_condition_number_holds() -> None:
+    arm = load_arm("ur5e")
+    guard = Guard(arm.chain, arm.limits, 0.002, conditioning=SINGULAR)
+    guard.reset(arm.home.copy())
+    for k in range(3000):
+        assert guard.step(guard.q_c + 0.001 * np.sin(0.003 * k + np.arange(6))) <= Reason.CONDITIONING
+        if guard.reason == Reason.CONDITIONING:
+            break
+        if k % 10 == 0:
+            assert condition(arm.chain, guard.q_c.copy()) <= guard.state[at.META, at.CONDITION] + 1e-9 <= 30.0
+    assert k > 200
+
+
+def test_fr3_reaches_its_fastest_allowed_speed_near_a_limit() -> None:
+    arm = load_arm("fr3")
+    taper = arm.limits.taper
+    assert taper is not None
+    guard, q_d = Guard(arm.chain, arm.limits, 0.001), np.zeros(7)
+    for joint in range(7):
+        for sign, edge in ((1.0, arm.limits.array[1]), (-1.0, arm.limits.array[0])):
+            assert guard.reset(arm.home.copy()) == Reason.PASSED
+            log, best = [guard.q_c.copy()], 0.0
+            for _ in range(3000):
+                q_d[:] = guard.q_c
+                q_d[joint] += sign * 0.006
+                assert guard.step(q_d) <= Reason.LIMITED
+                log.append(guard.q_c.copy())
+            ahead = np.abs(edge[joint] - np.array(log)[1:, joint])
+            speed = np.abs(np.diff(np.array(log)[:, joint])) / 0.001
+            most = np.clip(np.sqrt(2 * taper[1, joint] * ahead) - taper[0, joint], 0, arm.limits.array[2, joint])
+            near = (most > 0.05) & (most < 0.9 * arm.limits.array[2, joint]) & (speed > 0.02)
+            assert (speed <= most + 1e-9).all()
+            best = float((speed[near] / most[near]).max())
+            assert best > 0.9, (joint, sign, best)
+            rest = 0.5 * taper[0, joint] ** 2 / taper[1, joint]
+            assert ahead[-1] <= rest * 2.6 + 2e-3
+
+
+@pytest.mark.parametrize("name", ["ur5e", "panda", "iiwa14"])
+def test_every_arm_keeps_the_same_form_of_speed_limit(name: str) -> None:
+    """Where a vendor states none, the stop law gives it: speed² <= 2 ddq distance."""
+    arm = load_arm(name)
+    guard, q_d = Guard(arm.chain, arm.limits, 0.002), np.zeros(arm.chain.n)
+    guard.reset(arm.home.copy())
+    log = [guard.q_c.copy()]
+    for _ in range(4000):
+        np.multiply(arm.limits.array[2], 0.004, out=q_d)
+        q_d += guard.q_c
+        guard.step(q_d)
+        log.append(guard.q_c.copy())
+    w = np.abs(np.diff(np.array(log), axis=0))
+    ahead = np.minimum(np.array(log)[1:] - arm.limits.array[0], arm.limits.array[1] - np.array(log)[1:])
+    most = np.sqrt(2.0 * arm.limits.array[3] * (ahead + w)) + arm.limits.array[3] * 0.002
+    assert (w / 0.002 <= most).all()
+    assert ahead[-1].min() < 1e-6
+
+
+def test_bad_shapes_are_refused() -> None:
+    with pytest.raises(ConfigError, match="capsules"):
+        Guard(UR.chain, UR.limits, 0.002, keep_out=(BALL,))
+    with pytest.raises(ConfigError, match="slow <= stop"):
+        Guard(UR.chain, UR.limits, 0.002, conditioning=(30.0, 17.0))
+    with pytest.raises(ValueError, match="below"):
+        KeepOutBox((0, 0, 0), (1, 0, 1))
+
+
+def test_rooms_use_the_row_of_their_shape() -> None:
+    guard = Guard(UR.chain, UR.limits, 0.002, capsules=UR.capsules, keep_out=ZONES)
+    guard.state[at.NEXT_Q, :6] = UR.home
+    survey_pose(UR.chain.model, guard.table, guard.state, at.NEXT_Q)
+    shapes = Distances(UR, [zone.row() for zone in ZONES])
+    expected = shapes.compute(UR.home)[len(UR.capsules.pairs) :]
+    names = shapes.names[len(UR.capsules.pairs) :]
+    plane_on_first = [k for k, name in enumerate(names) if "plane" in name and name.startswith(UR.chain.link_names[0])]
+    rows = guard.table[at.CHECKS + len(UR.capsules.pairs) :]
+    rooms = np.array([room_left(row, guard.state) for row in rows])
+    assert len(rooms) == len(expected) - len(plane_on_first)
+    wanted = np.delete(expected, plane_on_first) - KEEP_OUT_DISTANCE - LOOK_MARGIN
+    assert np.sort(rooms) == pytest.approx(np.sort(wanted), abs=1e-12)
