@@ -242,10 +242,10 @@ class MujocoWorld:
         model, d = self._built.model, self._data
         mj.mj_step1(model, d)
         self._drive()
+        mj.mj_step2(model, d)
         for i, mount in enumerate(self._built.mounts):
             if mount.cup >= 0 and self._tools_c[i] >= 0.5:
                 self._suck(i, mount)
-        mj.mj_step2(model, d)
 
     def _drive(self) -> None:
         """Give the motors' rows the acceleration that ends the tick at the wanted velocity."""
