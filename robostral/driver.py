@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from importlib.metadata import entry_points
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +98,18 @@ class Driver(Protocol):
 
     def close(self) -> None:
         """Leave the wire cleanly; calling it twice is harmless."""
+        ...
+
+
+@runtime_checkable
+class TakesPayload(Protocol):
+    """A driver whose controller wants to know what the arm carries."""
+
+    def set_payload(self, mass: float, com: NDArray[np.float64]) -> int:
+        """Tell it mass [kg] and centre of mass in the flange [m], shape (3,); return a `PlantStatus`.
+
+        Called at rest and locked only; it may take some periods.
+        """
         ...
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -9,20 +10,21 @@ from pathlib import Path
 import numpy as np
 
 from robostral import driver as drivers
-from robostral.arm import Arm, load_arm
+from robostral.arm import Arm, Chain
 from robostral.bundle import Bundle
 from robostral.bundle import load as load_bundle
 from robostral.contract import Sealed
-from robostral.control.move import MoveTo
 from robostral.driver import Driver, DriverInfo, load_driver
-from robostral.errors import ConfigError, ContractMismatch
+from robostral.errors import ConfigError, ContractMismatch, RequirementsNotMet
 from robostral.guard import Guard, Workspace
 from robostral.requirements import check_requirements
 from robostral.runtime import pace, realtime
 from robostral.runtime.config import DriverConfig, RunConfig
+from robostral.runtime.external import External
 from robostral.runtime.loop import Loop
 from robostral.runtime.mailbox import Mailbox
-from robostral.runtime.options import LoopOptions
+from robostral.runtime.motion import Motion
+from robostral.runtime.options import LoopOptions, check_abilities, site_arm
 from robostral.runtime.path import ChunkPath
 from robostral.runtime.reporter import Reporter
 from robostral.runtime.sizes import sizes_of
@@ -69,12 +71,23 @@ def check_fit(config: RunConfig, info: DriverInfo, arm: Arm, bundle: Bundle) -> 
     if COMMAND_MODE not in info.command_modes:
         modes = ", ".join(info.command_modes) or "none"
         raise ConfigError(f"driver '{info.name}' takes no {COMMAND_MODE} (modes: {modes})")
+    check_abilities(bundle.sealed.contract, info)
     check_requirements(bundle.requirements, arm, control_hz=info.rate_hz, command_mode=COMMAND_MODE)
 
 
-def options_of(config: RunConfig, bundle: Bundle, session: int) -> LoopOptions:
+def options_of(config: RunConfig, bundle: Bundle, session: int, info: DriverInfo, arm: Arm) -> LoopOptions:
     """Translate the preset for the loop."""
     box = config.workspace
+
+    def fits(chain: Chain) -> bool:
+        try:
+            check_requirements(
+                bundle.requirements, replace(arm, chain=chain), control_hz=info.rate_hz, command_mode=COMMAND_MODE
+            )
+        except RequirementsNotMet:
+            return False
+        return True
+
     return LoopOptions(
         home=None if config.home is None else np.array(config.home, dtype=np.float64),
         workspace=Workspace(box.low, box.high) if box else None,
@@ -83,6 +96,8 @@ def options_of(config: RunConfig, bundle: Bundle, session: int) -> LoopOptions:
         session=session,
         bundle=int.from_bytes(bundle.digest[:8], "little"),
         max_latency_s=bundle.requirements.max_latency_s,
+        strict=not info.is_twin and not config.accept_late_wakeups,
+        fits=fits,
     )
 
 
@@ -91,10 +106,14 @@ def warm_up(arm: Arm, sealed: Sealed, dt: float) -> None:
     guard, n = Guard(arm.chain, arm.limits, dt), arm.chain.n
     signals, action = Signals(sealed.contract, arm.chain), sealed.contract.action
     path, q_d = ChunkPath(signals, guard, action.horizon, action.dt_s), np.empty(n)
-    obs, external = np.zeros(signals.obs_size, np.float32), np.zeros(max(signals.external_size, 1))
+    obs, external = np.zeros(signals.obs_size, np.float32), External(sealed.contract).value
     q = arm.home.copy()  # a read-only array would compile other kernels than the ones that run
     guard.reset(q)
-    MoveTo(guard, q + np.copysign(1e-3, -q)).step()
+    motion = Motion(guard, 1.0)
+    motion.begin_move(q + np.copysign(1e-3, -q))
+    motion.move()
+    motion.jog.tcp(np.zeros(6), 0)
+    motion.follow_jog(0)
     path.adopt(np.zeros((action.horizon, n), np.float32), 0, 0, 1)
     path.set_point(1.0, q_d)
     guard.step(q_d)
@@ -115,11 +134,11 @@ def build_loop(config: RunConfig, driver: Driver, mailbox: Mailbox, clock: realt
         ContractMismatch: Joints differ.
         RequirementsNotMet: The bundle asks for another plant.
     """
-    info, arm = driver.info, load_arm(config.arm)
+    info, arm = driver.info, site_arm(config)
     trust = Path(config.trust) if config.trust else None
     bundle = load_bundle(config.bundle, plant="twin" if info.is_twin else "real", trusted_keys=trust)
     check_fit(config, info, arm, bundle)
-    loop = Loop(driver, arm, bundle.sealed, mailbox, clock, options_of(config, bundle, session))
+    loop = Loop(driver, arm, bundle.sealed, mailbox, clock, options_of(config, bundle, session, info, arm))
     warm_up(arm, bundle.sealed, loop.dt)
     return loop
 

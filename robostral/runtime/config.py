@@ -19,6 +19,13 @@ class Box(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     high: tuple[float, float, float]
 
 
+class SignalSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who publishes external signals: its address, and a folder with its `server.pub` and our pair."""
+
+    endpoint: str
+    keys: str
+
+
 class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One cell at run time.
 
@@ -30,6 +37,10 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         keys: Folder with our key pair and the server's public key.
         trust: Folder with the public keys of those who may sign bundles; None takes the default.
         home: Joint position of `home` [rad]; None takes the arm's own.
+        poses: Further joint positions [rad] by the name that `robostral ctl move_to` knows them by.
+        tool: Pose of the tcp in the flange, x y z [m] and w x y z of a quaternion; None takes the arm's own.
+        signals: Who publishes the external signals that the policy needs.
+        accept_late_wakeups: Arm a real plant even where the self-test found wake-ups later than half a period.
         workspace: Where the tcp may be; None sets no bound.
         max_chunk_age_s: The site's own cap on the age of a chunk [s]; the contract's `chunk_valid_s` holds anyway.
         speed: Speed override at the start, (0, 1].
@@ -45,6 +56,10 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: str
     trust: str | None = None
     home: tuple[float, ...] | None = None
+    poses: dict[str, tuple[float, ...]] = {}
+    tool: tuple[float, float, float, float, float, float, float] | None = None
+    signals: tuple[SignalSource, ...] = ()
+    accept_late_wakeups: bool = False
     workspace: Box | None = None
     max_chunk_age_s: float = 1.0
     speed: float = 1.0

@@ -1,8 +1,10 @@
-"""The operator's door: a socket inside the run folder, which only its owner may enter; JSON, one answer per request."""
+"""The operator's door: a socket inside the run folder; JSON, one answer per request.
+
+Who may enter: the folder has mode 0700, and the kernel names the user at the other end (SO_PEERCRED); any user but the
+one who runs the loop, and root, is turned away before a byte is read.
+"""
 
 import os
-import time
-from collections import deque
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple
@@ -11,12 +13,16 @@ import msgspec
 import zmq
 
 from robostral.errors import RobostralError
-from robostral.runtime.records import Answer, Op
 from robostral.runtime.status import Status
 
 SOCKET = "ctl.sock"
-HANDLED_S = 10.0
-"""The loop handles a command within a tick, but for a re-arm that has to connect to its plant anew."""
+ANSWER_S = 12.0
+"""How long an answer may take [s]: the loop handles a command within a tick, but for a re-arm that connects anew."""
+
+Op = Literal[
+    "status", "rearm", "stop", "hold", "resume", "home", "move_to", "jog", "jog_tcp", "goal", "follow", "speed", "tool",
+    "payload",
+]  # fmt: skip
 
 
 class ControlError(RobostralError):
@@ -24,10 +30,11 @@ class ControlError(RobostralError):
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an operator asks: `goal` takes x y z [m] and optionally w x y z of a quaternion, `speed` a number (0, 1]."""
+    """What an operator asks; `robostral.runtime.operator` says which numbers it takes. `name`: a pose of the preset."""
 
-    op: Literal["status", "goal", "home", "stop", "rearm", "speed"]
+    op: Op
     args: tuple[float, ...] = ()
+    name: str = ""
 
 
 class Response(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,13 +55,17 @@ class Door:
     """The server's side, polled by the transport.
 
     Args:
-        folder: Run folder, made with mode 0700: the right to enter it is the right to command.
+        folder: Run folder.
+        user: Whom to let in, by the system's number; None is the user who runs this.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, user: int | None = None) -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.socket: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
         self.socket.linger, self.socket.maxmsgsize = 200, 1 << 16
+        if hasattr(os, "geteuid"):
+            for allowed in {0, os.geteuid() if user is None else user}:
+                self.socket.setsockopt(zmq.IPC_FILTER_UID, allowed)
         self._folder_fd, self._path = os.open(folder, os.O_RDONLY), folder / SOCKET
         self.socket.bind(_address(self._folder_fd, folder))
 
@@ -96,7 +107,7 @@ class Control:
         ControlError: Nothing runs there.
     """
 
-    def __init__(self, folder: Path, timeout_s: float = HANDLED_S + 2.0) -> None:
+    def __init__(self, folder: Path, timeout_s: float = ANSWER_S) -> None:
         if not (folder / SOCKET).exists():
             raise ControlError(f"nothing runs in '{folder}'; start it with `robostral run`")
         self._folder, self._timeout_s = folder, timeout_s
@@ -106,13 +117,13 @@ class Control:
         self._socket.linger = 0
         self._socket.connect(_address(self._folder_fd, folder))
 
-    def ask(self, op: str, *args: float) -> Status:
-        """Ask for `status`, `goal`, `home`, `stop`, `rearm` or `speed`; return the state after it was handled.
+    def ask(self, op: str, *args: float, name: str = "") -> Status:
+        """Ask for one thing, see `Request`; return the state after it was handled.
 
         Raises:
             ControlError: Nobody answers, or it was refused.
         """
-        self._socket.send(msgspec.json.encode({"op": op, "args": [float(number) for number in args]}))
+        self._socket.send(msgspec.json.encode({"op": op, "args": [float(number) for number in args], "name": name}))
         if not self._socket.poll(round(1000 * self._timeout_s)):
             raise ControlError(f"the run in '{self._folder}' does not answer; has it ended?")
         response = msgspec.json.decode(self._socket.recv(), type=Response)
@@ -151,65 +162,3 @@ def _address(folder_fd: int, folder: Path) -> str:
     """Name the socket; through the open folder where the system allows it, for its own path may exceed 107 bytes."""
     through = Path(f"/proc/self/fd/{folder_fd}")
     return f"ipc://{(through if through.exists() else folder) / SOCKET}"
-
-
-class Desk:
-    """Operator commands on their way through the loop: one at a time, in order, each answered when it was handled.
-
-    Commands wait here, not in the mailbox, whose slot holds one only.
-
-    Args:
-        handled_s: How long the loop may take for one [s].
-    """
-
-    def __init__(self, handled_s: float = HANDLED_S) -> None:
-        self._waiting: deque[Call] = deque()
-        self._handled_s, self._deadline = handled_s, 0.0
-        self.serial = 0
-
-    def put(self, call: Call) -> None:
-        """Queue a command."""
-        self._waiting.append(call)
-
-    def next(self) -> Call | None:
-        """Return the next command to hand to the loop, numbered `serial`, if it is free."""
-        if self._deadline or not self._waiting:
-            return None
-        self.serial += 1
-        self._deadline = time.monotonic() + self._handled_s
-        return self._waiting[0]
-
-    def handled(self, serial: int) -> Call | None:
-        """Return the command that is done, now that the loop echoes `serial`; or that waited for too long."""
-        if self._deadline and (serial >= self.serial or time.monotonic() > self._deadline):
-            self._deadline = 0.0
-            return self._waiting.popleft()
-        return None
-
-
-def explain(request: Request, answer: Answer, status: Status) -> str:
-    """Say in one line why the loop refused a command; empty if it did not."""
-    if answer == Answer.WRONG_MODE:
-        ways = {"goal": "rearm first", "home": "stop and rearm first", "rearm": "wait until it is at rest"}
-        return f"no '{request.op}' in {status.mode} ({status.cause}); {ways.get(request.op, 'see status')}"
-    if answer == Answer.START_POSE:
-        return f"not armed: the guard refuses the measured pose ({status.guard}), q = {_numbers(status.q)} rad"
-    if answer == Answer.PLANT:
-        return f"not armed: the plant reports {status.plant}"
-    if answer == Answer.TOO_SLOW:
-        return (
-            f"no goal: the policy answers in {status.latency_us / 1e3:.1f} ms (smoothed), "
-            f"it was trained for {status.max_latency_us / 1e3:.1f} ms at most"
-        )
-    if answer == Answer.NOT_AT_REST:
-        return "not armed: the arm moves; wait until it stands"
-    if answer == Answer.BAD_VALUE:
-        return f"{request.op}: {_numbers(request.args)} is not a usable value"
-    return ""
-
-
-def _numbers(values: tuple[float, ...]) -> str:
-    return "[" + ", ".join(f"{value:.4g}" for value in values) + "]"
-
-
-OPS = {"rearm": Op.REARM, "stop": Op.STOP, "home": Op.HOME, "goal": Op.GOAL, "speed": Op.SPEED}

@@ -16,7 +16,7 @@ class Mode(IntEnum):
     IDLE = 1
     """At rest and armed."""
     MOVING = 2
-    """Guarded move to a joint position (home)."""
+    """Guarded move to a joint position."""
     RUN = 3
     """Follows the policy's chunks."""
     COAST = 4
@@ -25,6 +25,8 @@ class Mode(IntEnum):
     """Second rung: jerk-limited stop on the path."""
     FAULT = 6
     """The plant cannot be commanded; nothing is written."""
+    JOG = 7
+    """Follows the velocity that an operator keeps asking for."""
 
 
 class Rung(IntEnum):
@@ -43,6 +45,7 @@ RUNGS = {
     Mode.HOLD: Rung.HOLD,
     Mode.IDLE: Rung.NONE,
     Mode.MOVING: Rung.NONE,
+    Mode.JOG: Rung.NONE,
     Mode.RUN: Rung.NONE,
     Mode.COAST: Rung.COAST,
     Mode.BRAKE: Rung.BRAKE,
@@ -55,8 +58,9 @@ class Event(IntEnum):
 
     REARM = 0
     GOAL = 1
-    HOME = 2
+    MOVE = 2
     ARRIVED = 3
+    """A move is at its goal, or a jog that nobody asks for any more is at rest."""
     LOST = 4
     """No set-point for this tick."""
     FOUND = 5
@@ -66,6 +70,7 @@ class Event(IntEnum):
     """Operator, leaving, guard or plant ask for a stop."""
     AT_REST = 8
     PLANT_GONE = 9
+    JOG = 10
 
 
 class Cause(IntEnum):
@@ -74,7 +79,7 @@ class Cause(IntEnum):
     START = 0
     REARMED = 1
     GOAL = 2
-    HOME = 3
+    MOVE = 3
     ARRIVED = 4
     CHUNK_STALE = 5
     """`chunk_valid_s` or the site's cap ran out."""
@@ -89,6 +94,7 @@ class Cause(IntEnum):
     """The guard rejected; its own reason stands beside this one."""
     PLANT = 12
     """The driver reported; its status stands beside this one."""
+    JOG = 13
 
 
 TABLE: dict[tuple[Mode, Event], Mode] = {
@@ -98,8 +104,11 @@ TABLE: dict[tuple[Mode, Event], Mode] = {
     (Mode.IDLE, Event.GOAL): Mode.RUN,
     (Mode.RUN, Event.GOAL): Mode.RUN,
     (Mode.COAST, Event.GOAL): Mode.COAST,
-    (Mode.IDLE, Event.HOME): Mode.MOVING,
+    (Mode.IDLE, Event.MOVE): Mode.MOVING,
     (Mode.MOVING, Event.ARRIVED): Mode.IDLE,
+    (Mode.IDLE, Event.JOG): Mode.JOG,
+    (Mode.JOG, Event.JOG): Mode.JOG,
+    (Mode.JOG, Event.ARRIVED): Mode.IDLE,
     (Mode.RUN, Event.LOST): Mode.COAST,
     (Mode.COAST, Event.LOST): Mode.COAST,
     (Mode.COAST, Event.FOUND): Mode.RUN,
@@ -109,6 +118,7 @@ TABLE: dict[tuple[Mode, Event], Mode] = {
     (Mode.HOLD, Event.STOP): Mode.HOLD,
     (Mode.FAULT, Event.STOP): Mode.FAULT,
     (Mode.MOVING, Event.STOP): Mode.BRAKE,
+    (Mode.JOG, Event.STOP): Mode.BRAKE,
     (Mode.RUN, Event.STOP): Mode.BRAKE,
     (Mode.COAST, Event.STOP): Mode.BRAKE,
     (Mode.BRAKE, Event.STOP): Mode.BRAKE,

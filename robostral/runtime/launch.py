@@ -11,7 +11,6 @@ from typing import Literal
 
 import msgspec
 
-from robostral.arm import load_arm
 from robostral.bundle import Bundle
 from robostral.bundle import load as load_bundle
 from robostral.process import Child
@@ -19,6 +18,7 @@ from robostral.runtime.child import Settings
 from robostral.runtime.config import RunConfig
 from robostral.runtime.ctl import SOCKET, Control
 from robostral.runtime.mailbox import Mailbox, memory_bytes
+from robostral.runtime.options import site_arm
 from robostral.runtime.realtime import Bell, shared_memory
 from robostral.runtime.sizes import sizes_of
 from robostral.runtime.status import Status, StatusReader
@@ -44,7 +44,7 @@ class Runtime:
     """
 
     def __init__(self, config: RunConfig) -> None:
-        self.config, self.arm = config, load_arm(config.arm)
+        self.config, self.arm = config, site_arm(config)
         self.bundle: Bundle = load_bundle(config.bundle, trusted_keys=Path(config.trust) if config.trust else None)
         self._sizes = sizes_of(self.bundle.sealed.contract, self.arm)
         self._stack = ExitStack()

@@ -9,10 +9,11 @@ from robostral.arm import Arm
 from robostral.driver import Driver
 from robostral.policy import Policy
 from robostral.runtime import records
-from robostral.runtime.ctl import OPS
+from robostral.runtime.external import NAMES, layout
 from robostral.runtime.ladder import Mode
 from robostral.runtime.loop import Loop
 from robostral.runtime.mailbox import Mailbox
+from robostral.runtime.operator import OPS
 from robostral.runtime.options import LoopOptions
 from robostral.runtime.realtime import Clock, FakeClock
 from robostral.runtime.records import Answer
@@ -77,6 +78,7 @@ class LockStep:
         self._rows, self._count = np.zeros(1024, self.mailbox.ticks.dtype), 0
         self._operator = records.empty(self.mailbox.operator.dtype)
         self._external = records.empty(self.mailbox.external.dtype)
+        self._places = layout(policy.sealed.contract)
 
     def tick(self, count: int = 1) -> NDArray[np.void]:
         """Live through `count` control ticks; return their records, see `rows`."""
@@ -93,14 +95,21 @@ class LockStep:
     def ask(self, op: str, *args: float) -> Answer:
         """Ask what an operator asks, live through the tick that handles it, and return the loop's answer."""
         self._serial += 1
+        self._operator["serial"], self._operator["op"], self._operator["args"] = self._serial, OPS[op], 0.0
         if op == "goal":
-            self._external["value"], self._external["t_receipt_ns"] = args, self.clock.now_ns()
-            self.mailbox.external.publish(self._external)
-        self._operator["serial"], self._operator["op"] = self._serial, OPS[op]
-        self._operator["value"] = args[0] if op == "speed" else 0.0
+            self.signal("goal", *args)
+        else:
+            self._operator["args"][: len(args)] = args
         self.mailbox.operator.publish(self._operator)
         self.tick()
         return Answer(int(self._status.record["answer"]))
+
+    def signal(self, name: str, *values: float, age_s: float = 0.0) -> None:
+        """Let an external signal (`goal`, `part`, `belt`) come, of which its sender says that it is `age_s` old [s]."""
+        i = NAMES.index(name)
+        self._external["value"][self._places[name]] = values
+        self._external["t_receipt_ns"][i], self._external["age_ns"][i] = self.clock.now_ns(), round(1e9 * age_s)
+        self.mailbox.external.publish(self._external)
 
     def run_until(self, done: Callable[[Status], bool], limit_s: float) -> NDArray[np.void]:
         """Tick until `done` of the status, looked at once per policy step, or until `limit_s` [s] have passed."""

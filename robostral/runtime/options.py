@@ -1,15 +1,19 @@
 """What a site sets for its loop, and the figures of a contract that the loop needs, checked before anything runs."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robostral.arm import Arm
+from robostral.arm import Arm, Chain, load_arm
 from robostral.arm.limits import Q_MAX, Q_MIN
 from robostral.contract import Contract
+from robostral.driver import DriverInfo
 from robostral.errors import ConfigError
 from robostral.guard import Workspace
+from robostral.kinematics.se3 import matrix_from_quat_kernel
+from robostral.runtime.config import RunConfig
 
 FloatArray = NDArray[np.float64]
 
@@ -26,6 +30,8 @@ class LoopOptions:
         session: Number of the first session; the next ones count up from it.
         bundle: First 8 bytes of the armed bundle's digest, as a number; answers of another one are refused.
         max_latency_s: No goal is taken while the policy answers slower than this, smoothed [s].
+        strict: Whether late wake-ups before the first arming forbid it.
+        fits: Whether the policy may run on a chain with another tool.
     """
 
     home: FloatArray | None = None
@@ -35,6 +41,31 @@ class LoopOptions:
     session: int = 1
     bundle: int = 0
     max_latency_s: float = 1.0
+    strict: bool = False
+    fits: Callable[[Chain], bool] = lambda _: True
+
+
+def site_arm(config: RunConfig) -> Arm:
+    """Load the arm with the tool that the site has mounted.
+
+    Raises:
+        UnknownName: No such arm.
+        ConfigError: The tool's quaternion is none.
+    """
+    arm = load_arm(config.arm)
+    if config.tool is None:
+        return arm
+    if not 0.99 < float(np.linalg.norm(config.tool[3:])) < 1.01:
+        raise ConfigError(f"tool: the quaternion w x y z {list(config.tool[3:])} has not the norm 1")
+    return replace(arm, chain=arm.chain.with_tcp(pose_matrix(np.array(config.tool))))
+
+
+def pose_matrix(pose: FloatArray) -> FloatArray:
+    """Return the transform, shape (4, 4), of a position [m] and quat_wxyz, shape (7,)."""
+    T = np.eye(4)
+    matrix_from_quat_kernel(pose[3:7], T[:3, :3])
+    T[:3, 3] = pose[:3]
+    return T
 
 
 def home_of(home: FloatArray | None, arm: Arm) -> FloatArray:
@@ -53,6 +84,24 @@ def home_of(home: FloatArray | None, arm: Arm) -> FloatArray:
     return target
 
 
+def check_abilities(contract: Contract, info: DriverInfo) -> None:
+    """Refuse, before anything is armed, a contract that the loop and this driver cannot carry out.
+
+    Raises:
+        ConfigError: Names what the policy needs beyond joint positions.
+    """
+    need = []
+    if contract.tools:
+        need.append(f"commands the tool '{contract.devices[1].name}' ({', '.join(contract.tools)})")
+    if contract.action.impedance is not None:
+        need.append("needs Cartesian impedance with joint torques")
+    sensors = [field.name for field in contract.obs if field.source == "driver" and field.name not in ("q", "dq")]
+    if sensors:
+        need.append(f"sees {', '.join(sensors)}")
+    if need:
+        raise ConfigError(f"the policy {' and '.join(need)}; driver '{info.name}' offers joint positions only")
+
+
 def ticks_per_question(contract: Contract, rate_hz: float) -> int:
     """Return the control ticks of a policy step.
 
@@ -63,9 +112,3 @@ def ticks_per_question(contract: Contract, rate_hz: float) -> int:
     if round(ticks) < 1 or abs(ticks - round(ticks)) > 1e-6:
         raise ConfigError(f"{rate_hz:g} Hz: a policy step of {1.0 / contract.rate.policy_hz:g} s is {ticks:g} ticks")
     return round(ticks)
-
-
-def max_external_age_ns(contract: Contract) -> int:
-    """Return the least `max_age_s` of the contract's signals [ns], 0 for none."""
-    ages = [field.max_age_s for field in contract.obs if field.max_age_s is not None]
-    return round(1e9 * min(ages)) if ages else 0

@@ -12,13 +12,17 @@ Record = NDArray[np.void]
 
 @dataclass(frozen=True)
 class Sizes:
-    """The numbers that fix every record: joints, observation, chunk length, external signals; rows of the tick ring."""
+    """The numbers that fix every record: joints, observation, chunk length, external signals; rows of the tick ring.
+
+    `action` is what a step of a chunk holds; 0 stands for the number of joints.
+    """
 
     n: int
     obs: int
     horizon: int
     external: int
     ring: int = 4096
+    action: int = 0
 
 
 class Op(IntEnum):
@@ -29,7 +33,23 @@ class Op(IntEnum):
     STOP = 2
     HOME = 3
     GOAL = 4
+    """Follow the policy to the goal that came along as an external signal."""
     SPEED = 5
+    MOVE_TO = 6
+    """Joint positions [rad]."""
+    JOG = 7
+    """Joint velocities [rad/s]; has to be repeated, see `robostral.control.jog`."""
+    JOG_TCP = 8
+    """Twist of the tcp in axes of `base` [m/s, rad/s]; likewise."""
+    HOLD = 9
+    """Stand still on the path, armed."""
+    RESUME = 10
+    FOLLOW = 11
+    """Follow the policy on the external signals as they come."""
+    TOOL = 12
+    """Pose of the tcp in the flange: p [m] and quat_wxyz."""
+    PAYLOAD = 13
+    """Mass [kg] and centre of mass in the flange [m]."""
 
 
 class Answer(IntEnum):
@@ -46,6 +66,16 @@ class Answer(IntEnum):
     NOT_AT_REST = 5
     TOO_SLOW = 6
     """The policy answers slower than it was trained for."""
+    NO_SIGNAL = 7
+    """An external signal is missing or too old."""
+    SELF_TEST = 8
+    """The loop has not measured its own wake-ups for long enough."""
+    LATE_WAKEUPS = 9
+    """It has, and the worst one was later than half a period."""
+    NOT_TAKEN = 10
+    """The driver knows no such setting."""
+    TOOL = 11
+    """The policy was trained for another tool."""
 
 
 def obs_dtype(sizes: Sizes) -> np.dtype[np.void]:
@@ -63,18 +93,18 @@ def chunk_dtype(sizes: Sizes) -> np.dtype[np.void]:
     """
     return _dtype(
         ("session", "u8"), ("seq", "u8"), ("t_obs_ns", "i8"), ("t_arrival_ns", "i8"), ("bundle", "u8"),
-        ("stages_us", "i8", (3,)), ("chunk", "f4", (sizes.horizon, sizes.n)),
+        ("stages_us", "i8", (3,)), ("chunk", "f4", (sizes.horizon, sizes.action or sizes.n)),
     )  # fmt: skip
 
 
 def external_dtype(sizes: Sizes) -> np.dtype[np.void]:
-    """External signals with the local receipt time [ns] and the age that their sender states [ns]."""
-    return _dtype(("t_receipt_ns", "i8"), ("age_ns", "i8"), ("value", "f8", (max(sizes.external, 1),)))
+    """External signals; for goal, part and belt the local receipt time [ns], 0 for never, and the age stated [ns]."""
+    return _dtype(("t_receipt_ns", "i8", (3,)), ("age_ns", "i8", (3,)), ("value", "f8", (max(sizes.external, 1),)))
 
 
 def operator_dtype(sizes: Sizes) -> np.dtype[np.void]:
     """One operator command; `serial` comes back in the status once handled. A goal itself is an external signal."""
-    return _dtype(("serial", "i8"), ("op", "i8"), ("value", "f8"))
+    return _dtype(("serial", "i8"), ("op", "i8"), ("args", "f8", (max(sizes.n, 7),)))
 
 
 def status_dtype(sizes: Sizes) -> np.dtype[np.void]:
@@ -88,7 +118,8 @@ def status_dtype(sizes: Sizes) -> np.dtype[np.void]:
         ("q", "f8", (n,)), ("dq", "f8", (n,)), ("q_c", "f8", (n,)),
         ("overruns", "i8"), ("dropped_rows", "i8"), ("guard_passed", "i8"), ("guard_rejected", "i8"),
         ("latency_us", "f8"), ("max_latency_us", "f8"), ("chunks", "i8"), ("chunks_refused", "i8"),
-        ("stops", "i8"), ("left", "i8"),
+        ("stops", "i8"), ("left", "i8"), ("held", "i8"), ("wakeups", "i8"), ("worst_wakeup_us", "f8"),
+        ("late_wakeups", "i8"),
     )  # fmt: skip
 
 

@@ -14,4 +14,5 @@ def sizes_of(contract: Contract, arm: Arm) -> Sizes:
         ContractMismatch: The contract does not fit the arm.
     """
     signals = Signals(contract, arm.chain)
-    return Sizes(arm.chain.n, signals.obs_size, contract.action.horizon, signals.external_size)
+    horizon, action = contract.chunk_shape
+    return Sizes(arm.chain.n, signals.obs_size, horizon, signals.external_size, action=action)

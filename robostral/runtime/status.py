@@ -20,6 +20,9 @@ class Status(msgspec.Struct, frozen=True):
         goal_error_m, goal_error_rad: From the measured tcp to the goal.
         latency_us, max_latency_us: Observation packed to chunk usable, smoothed; and what the policy was trained for.
         server: What the transport says about the policy server.
+        held: Whether the path stands still until `resume`.
+        wakeups, worst_wakeup_us, late_wakeups: The self-test before the first arming: how many wake-ups, the latest,
+            and whether that was more than half a period.
         connected: Whether a policy server answers.
     """
 
@@ -43,6 +46,10 @@ class Status(msgspec.Struct, frozen=True):
     guard_passed: int
     guard_rejected: int
     stops: int
+    held: bool
+    wakeups: int
+    worst_wakeup_us: float
+    late_wakeups: bool
     overruns: int
     dropped_rows: int
     connected: bool
@@ -51,9 +58,10 @@ class Status(msgspec.Struct, frozen=True):
     def line(self) -> str:
         """Write it in one line."""
         goal = f", {1e3 * self.goal_error_m:.1f} mm from the goal" if self.goal else ""
+        late = f", WOKE UP {self.worst_wakeup_us:.0f} µs LATE in the self-test" if self.late_wakeups else ""
         return (
-            f"{self.mode} ({self.cause}){goal}, tick {self.tick}, speed {self.speed:.0%}, {self.stops} stops, "
-            f"{self.overruns} overruns, server: {self.server}"
+            f"{self.mode} ({self.cause}){', held' if self.held else ''}{goal}, tick {self.tick}, "
+            f"speed {self.speed:.0%}, {self.stops} stops, {self.overruns} overruns{late}, server: {self.server}"
         )
 
 
@@ -84,6 +92,8 @@ class StatusReader:
             fields
             | {name: kind(int(loop[name])).name for name, kind in names.items()}
             | {
+                "held": bool(loop["held"]),
+                "late_wakeups": bool(loop["late_wakeups"]),
                 "goal": loop["goal"].tolist() if loop["goal_set"] else None,
                 "connected": bool(self._link["connected"]),
                 "server": bytes(self._link["note"].item()).decode(errors="replace"),

@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +11,21 @@ import zmq
 
 from robostral.bundle import Bundle
 from robostral.bundle import load as load_bundle
-from robostral.errors import ContractMismatch, RobostralError, ServingError
+from robostral.errors import ContractMismatch, ServingError
 from robostral.runtime import realtime, records
+from robostral.runtime.board import Board, Inlet
 from robostral.runtime.config import RunConfig
-from robostral.runtime.ctl import OPS, Call, Desk, Door, explain
+from robostral.runtime.ctl import Door
+from robostral.runtime.external import layout
+from robostral.runtime.ladder import Mode
 from robostral.runtime.mailbox import Mailbox
+from robostral.runtime.operator import Operator
+from robostral.runtime.options import home_of, site_arm
 from robostral.runtime.realtime import Bell
-from robostral.runtime.records import Answer
-from robostral.runtime.status import StatusReader
 from robostral.serving.client import PolicyClient
 from robostral.serving.dial import KeyRefused
 from robostral.serving.keys import KeyStore
 from robostral.serving.wire import Reply, Status
-from robostral.signals import GOAL_SIZE
 
 SILENCE_S = 0.1
 """A server that answers no request for this long has gone: dial again."""
@@ -36,6 +39,7 @@ PAUSE_S = 0.02
 REFUSED_S = 1.0
 """Between dials while a server is there and refuses us."""
 POLL_MS = 20
+_BY_HAND = (Mode.MOVING, Mode.JOG)
 
 
 class Link:
@@ -75,7 +79,7 @@ class Link:
         self.connected, self._unanswered_since = True, math.inf
         self._tell(f"connected to {self._client.endpoint}, bundle {accepted.bundle} {ours[:16]}")
 
-    def keep_up(self) -> None:
+    def keep_up(self, may_dial: bool = True) -> None:
         """Notice a server that has gone, and dial again when it is time to."""
         now = time.monotonic()
         if self.connected:
@@ -83,7 +87,7 @@ class Link:
                 self._lose("the server has no session for us any more")
             elif now - self._unanswered_since > SILENCE_S:
                 self._lose(f"the server is silent for {1e3 * SILENCE_S:.0f} ms")
-        elif now >= self._dial_at:
+        elif may_dial and now >= self._dial_at:
             try:
                 self.dial(DIAL_S)
             except (KeyRefused, ContractMismatch) as error:
@@ -145,16 +149,17 @@ class Transport:
         bell: Rung by the loop for a new observation or a handled command.
         link: To the policy server.
         door: To the operator.
+        operator: Answers who comes in there.
+        inlets: Where external signals come from.
     """
 
-    def __init__(self, mailbox: Mailbox, bell: Bell, link: Link, door: Door) -> None:
-        self._mailbox, self._bell, self._link, self._door = mailbox, bell, link, door
-        self._desk, self._status = Desk(), StatusReader(mailbox)
-        self._operator = records.empty(mailbox.operator.dtype)
-        self._external = records.empty(mailbox.external.dtype)
+    def __init__(
+        self, mailbox: Mailbox, bell: Bell, link: Link, door: Door, operator: Operator, inlets: Sequence[Inlet] = ()
+    ) -> None:
+        self._mailbox, self._bell, self._link, self._operator, self._inlets = mailbox, bell, link, operator, inlets
         self._awake_until = 0.0
         self._poller, self._polled = zmq.Poller(), link.socket
-        for source in (bell.read_fd, door.socket, link.socket):
+        for source in (bell.read_fd, door.socket, link.socket, *(inlet.socket for inlet in inlets)):
             self._poller.register(source, zmq.POLLIN)
 
     def round(self) -> None:
@@ -175,53 +180,11 @@ class Transport:
             self._link.send(obs)
         if self._link.receive():
             self._awake_until = 0.0
-        self._link.keep_up()
-        self._serve_operator()
-
-    def _serve_operator(self) -> None:
-        while (call := self._door.take()) is not None:
-            error = self._refuse(call)
-            if error or call.request.op == "status":
-                self._door.answer(call, self._status.read(), error)
-            else:
-                self._desk.put(call)
-        record = self._status.record
-        done = self._desk.handled(int(record["serial"]))
-        if done is not None:
-            status, late = self._status.read(), int(record["serial"]) < self._desk.serial
-            error = "the loop does not answer" if late else explain(done.request, Answer(int(record["answer"])), status)
-            self._door.answer(done, status, error)
-        todo = self._desk.next()
-        if todo is not None:
-            self._hand_in(todo)
-
-    def _refuse(self, call: Call) -> str:
-        """Say what is wrong with a request before the loop sees it; empty if nothing is."""
-        op, args = call.request.op, call.request.args
-        wanted = {"goal": {3, 7}, "speed": {1}}.get(op, {0})
-        if len(args) not in wanted:
-            return f"{op} takes {' or '.join(map(str, sorted(wanted)))} numbers, not {len(args)}"
-        if not np.isfinite(args).all():
-            return f"{op}: a number is not finite"
-        if op == "speed" and not 0.0 < args[0] <= 1.0:
-            return f"speed {args[0]:g} is outside (0, 1]"
-        if op == "goal" and len(args) == 7 and not 0.99 < np.linalg.norm(args[3:]) < 1.01:
-            return f"goal: the quaternion w x y z has the norm {np.linalg.norm(args[3:]):.3g}, not 1"
-        if op == "goal" and self._mailbox.sizes.external != GOAL_SIZE:
-            return "goal: the policy's contract takes none"
-        if op == "goal" and not self._link.connected:
-            return f"no goal without a policy server: {self._status.read().server}"
-        return ""
-
-    def _hand_in(self, call: Call) -> None:
-        op, args = call.request.op, call.request.args
-        if op == "goal":
-            self._external["value"] = args if len(args) == 7 else (*args, *self._status.read().quat_wxyz)
-            self._external["t_receipt_ns"] = time.monotonic_ns()
-            self._mailbox.external.publish(self._external)
-        self._operator["serial"], self._operator["op"] = self._desk.serial, OPS[op]
-        self._operator["value"] = args[0] if op == "speed" else 0.0
-        self._mailbox.operator.publish(self._operator)
+        for inlet in self._inlets:
+            inlet.receive()
+        self._operator.serve(self._link.connected)
+        # A dial takes its time, and who moves the arm by hand must not wait for it.
+        self._link.keep_up(may_dial=self._operator.mode not in _BY_HAND)
 
 
 def run_transport(
@@ -237,6 +200,7 @@ def run_transport(
     Raises:
         ServingError: No policy server answers at the start, or it refuses our key.
         ContractMismatch: It serves another contract or another bundle.
+        ConfigError: A source of signals cannot be dialled.
     """
     realtime.precede(realtime.POLICY_PRIORITY)
     realtime.keep_off(config.core)
@@ -246,15 +210,18 @@ def run_transport(
     link = Link(client, bundle, mailbox)
     try:
         link.dial(2.0)
-        door = Door(folder)
-    except RobostralError:
-        link.close()
-        raise
-    try:
-        transport = Transport(mailbox, bell, link, door)
-        say_ready("")
-        while not leaving():
-            transport.round()
+        with ExitStack() as stack:
+            door = Door(folder)
+            stack.callback(door.close)
+            board, arm = Board(mailbox, layout(bundle.sealed.contract)), site_arm(config)
+            inlets = [Inlet(source, board) for source in config.signals]
+            for inlet in inlets:
+                stack.callback(inlet.close)
+            home = home_of(None if config.home is None else np.array(config.home), arm)
+            operator = Operator(door, mailbox, board, arm, {"home": home.tolist(), **config.poses})
+            transport = Transport(mailbox, bell, link, door, operator, inlets)
+            say_ready("")
+            while not leaving():
+                transport.round()
     finally:
-        door.close()
         link.close()

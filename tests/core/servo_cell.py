@@ -84,6 +84,7 @@ class ExactPlant:
     def read(self, state: DriverState) -> int:
         if self.status == PlantStatus.OK:
             state.q[:], state.dq[:] = self.q, self.dq
+            state.t_ns += 1
         return self.status
 
     def arm(self) -> int:

@@ -1,14 +1,18 @@
 """Laws of the operator's door: only the owner enters, every request is answered once, nothing senseless gets in."""
 
 import os
+import subprocess
+import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from robostral.runtime.ctl import SOCKET, Call, Control, ControlError, Desk, Door, Request, explain, newest_run
+from robostral.runtime.ctl import SOCKET, Call, Control, ControlError, Door, Request, newest_run
 from robostral.runtime.mailbox import Mailbox
+from robostral.runtime.operator import Desk, explain
 from robostral.runtime.records import Answer, Sizes
 from robostral.runtime.status import Status, StatusReader
 
@@ -120,3 +124,23 @@ def test_a_loop_that_does_not_answer_holds_up_nobody() -> None:
 def test_every_answer_but_done_is_explained() -> None:
     for answer in Answer:
         assert bool(explain(Request("rearm"), answer, STATUS)) == (answer != Answer.DONE)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can be somebody else")
+def test_another_user_is_turned_away_even_where_the_folder_lets_him_in() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        door = Door(folder, user=1234)
+        (folder / SOCKET).chmod(0o777)
+        code = (
+            "import os, sys; from pathlib import Path; from robostral.runtime.ctl import Control; "
+            "os.setuid(int(sys.argv[2])); Control(Path(sys.argv[1]), timeout_s=0.7).ask('stop')"
+        )
+        heard = {}
+        for user in (1234, 65534):
+            with subprocess.Popen([sys.executable, "-c", code, name, str(user)], stderr=subprocess.DEVNULL) as process:
+                heard[user] = bool(door.socket.poll(5000 if user == 1234 else 2000)) and door.take() is not None
+                process.wait()
+        door.close()
+        assert heard == {1234: True, 65534: False}

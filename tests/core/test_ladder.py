@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from robostral.runtime.ladder import BRAKE_NS, COAST_NS, COAST_TICKS, TABLE, Cause, Event, Ladder, Mode
 
-MOVES = {Mode.MOVING, Mode.RUN, Mode.COAST, Mode.BRAKE}
+MOVES = {Mode.MOVING, Mode.JOG, Mode.RUN, Mode.COAST, Mode.BRAKE}
 
 
 def running(dt_ns: int) -> Ladder:
@@ -51,7 +51,7 @@ def test_a_newer_chunk_ends_the_coast_but_not_the_brake() -> None:
 
 
 def test_nothing_resumes_by_itself() -> None:
-    operator = {Event.REARM, Event.GOAL, Event.HOME}
+    operator = {Event.REARM, Event.GOAL, Event.MOVE, Event.JOG}
     for mode in (Mode.HOLD, Mode.FAULT):
         for event in set(Event) - {Event.REARM}:
             assert TABLE.get((mode, event), mode) in {Mode.HOLD, Mode.FAULT}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from servo_cell import ARM, BOUND, HORIZON, ExactPlant, N, Servo, armed, far_goal, make_contract, near_goal
+from servo_cell import ARM, BOUND, HORIZON, OBS, ExactPlant, N, Servo, armed, far_goal, make_contract, near_goal
 
 from robostral.driver import PlantStatus
 from robostral.errors import ConfigError
@@ -20,6 +20,7 @@ from robostral.runtime.ladder import BRAKE_NS, Cause, Mode, Rung
 from robostral.runtime.lockstep import LockStep
 from robostral.runtime.options import LoopOptions
 from robostral.runtime.records import Answer, Op, Sizes
+from robostral.signals import obs_field
 
 NEAR = 1e-3
 VALID_NS = 120_000_000
@@ -104,7 +105,7 @@ def test_without_chunks_it_brakes_in_time_inside_every_limit_and_stays_locked(ph
     before = cell.tick(150 + phase)
     mute(cell)
     rows = cell.tick(400)
-    valid_until = cell.loop._path.t_obs_ns + VALID_NS
+    valid_until = cell.loop.questions.path.t_obs_ns + VALID_NS
     braking = rows[rows["mode"] == Mode.BRAKE]
     assert braking[0]["t_ns"] <= rows["t_ns"][rows["t_ns"] >= valid_until + BRAKE_NS][0]
     assert braking[0]["t_ns"] >= valid_until
@@ -133,7 +134,7 @@ def test_a_coast_ends_when_a_newer_chunk_comes() -> None:
         cell.tick()
     assert cell.mode == Mode.COAST
     cell.mailbox.ring_bell = cell.source
-    cell.loop._next_question = 0
+    cell.loop.questions.next_tick = 0
     assert cell.tick()["mode"][0] == Mode.RUN
     assert cell.status.stops == 0
 
@@ -170,9 +171,9 @@ def test_from_standstill_nothing_is_skipped_whatever_the_latency() -> None:
     cell, _ = armed()
     delayed(cell, lambda: 45)
     assert cell.ask("goal", *far_goal()) == Answer.DONE
-    while cell.loop._path.seq == 0:
+    while cell.loop.questions.path.seq == 0:
         cell.tick()
-    assert cell.loop._path._steps == HORIZON
+    assert cell.loop.questions.path._steps == HORIZON
 
 
 @settings(max_examples=25, deadline=None)
@@ -372,7 +373,7 @@ def test_a_measurement_that_is_no_number_is_none(bad: float) -> None:
     cell.tick(100)
     plant.q[1] = bad
     plant.write_status = PlantStatus.OK
-    cell.loop._driver.write = lambda q_c: PlantStatus.OK  # type: ignore[method-assign]
+    cell.loop._plant._driver.write = lambda q_c: PlantStatus.OK  # type: ignore[method-assign]
     cell.tick(300)
     assert cell.mode == Mode.HOLD
     assert np.isfinite(cell.rows["q"]).all()
@@ -399,8 +400,7 @@ def test_a_pose_outside_the_workspace_is_no_place_to_start_from() -> None:
 
 def test_a_goal_may_arrive_a_tick_before_its_command() -> None:
     cell, _ = armed()
-    cell._external["value"], cell._external["t_receipt_ns"] = near_goal(0), cell.clock.now_ns()
-    cell.mailbox.external.publish(cell._external)
+    cell.signal("goal", *near_goal(0))
     cell.tick(2)
     cell._serial += 1
     cell._operator["serial"], cell._operator["op"] = cell._serial, Op.GOAL
@@ -451,3 +451,162 @@ def test_a_tick_keeps_nothing_that_it_allocates() -> None:
     before = sys.getallocatedblocks()
     run()
     assert sys.getallocatedblocks() - before < 10
+
+
+def test_hold_stands_still_on_the_path_and_resume_goes_on() -> None:
+    for begin in (("goal", *far_goal()), ("move_to", *(ARM.home + 0.5)), ("jog", 0.3, 0, 0, 0, 0, 0)):
+        cell, _ = armed()
+        assert cell.ask("hold") == cell.ask("resume") == Answer.WRONG_MODE
+        assert cell.ask(*begin) == Answer.DONE  # type: ignore[arg-type]
+        cell.tick(100)
+        mode = cell.mode
+        assert cell.ask("resume") == Answer.WRONG_MODE
+        assert cell.ask("hold") == Answer.DONE
+        for _ in range(20):
+            cell.tick(20)
+            if begin[0] == "jog":
+                cell.ask(*begin)  # type: ignore[arg-type]
+        rows = cell.tick(20)
+        assert (rows["q_c"] == rows["q_c"][0]).all(axis=1).all() or np.abs(np.diff(rows["q_c"], axis=0)).max() < 1e-7
+        assert (cell.mode, cell.status.held, cell.status.stops) == (mode, True, 0)
+        assert cell.ask("resume") == Answer.DONE
+        rows = cell.tick(100)
+        assert np.abs(np.diff(rows["q_c"], axis=0)).max() > 1e-4
+        assert violations(cell.rows) == 0
+        cell.ask("stop")
+        cell.tick(300)
+        assert not cell.status.held
+
+
+def test_a_move_to_joint_positions_arrives_bit_for_bit_and_one_out_of_range_never_begins() -> None:
+    cell, plant = armed()
+    goal = ARM.home + np.array([0.3, -0.2, 0.1, 0.4, -0.3, 0.2])
+    assert cell.ask("move_to", *goal) == Answer.DONE
+    cell.run_until(lambda s: s.mode == "IDLE", 5.0)
+    np.testing.assert_array_equal(plant.q, goal)
+    assert cell.ask("move_to", *(goal + 99.0)) == Answer.BAD_VALUE
+    assert cell.mode == Mode.IDLE
+    assert violations(cell.rows) == 0
+
+
+@pytest.mark.parametrize("ask", [("jog", 0.2, -0.2, 0.1, 0, 0, 0), ("jog_tcp", 0.05, 0, 0.05, 0, 0, 0.1)])
+def test_a_jog_lasts_as_long_as_it_is_asked_for(ask: tuple[Any, ...]) -> None:
+    cell, _ = armed()
+    for _ in range(20):
+        assert cell.ask(*ask) == Answer.DONE
+        cell.tick(30)
+    assert cell.mode == Mode.JOG
+    silent = cell.tick(400)
+    assert (cell.mode, cell.loop.ladder.cause) == (Mode.IDLE, Cause.ARRIVED)
+    moving = np.flatnonzero(np.abs(np.diff(silent["q_c"], axis=0)).max(axis=1) > 0)
+    assert moving[-1] * 0.002 < 0.25 + 0.3
+    assert violations(cell.rows) == 0
+    assert cell.ask(*ask) == Answer.DONE
+    cell.tick(50)
+    assert cell.ask("stop") == Answer.DONE
+    cell.tick(300)
+    assert cell.mode == Mode.HOLD
+    assert cell.ask(*ask) == Answer.WRONG_MODE
+    assert violations(cell.rows) == 0
+
+
+def test_a_tool_is_taken_while_locked_only_and_only_if_the_policy_knows_it() -> None:
+    known: list[float] = []
+    options = LoopOptions(fits=lambda chain: known.append(float(chain.T_flange_tcp[2, 3])) or len(known) < 2)  # type: ignore[func-returns-value]
+    cell, _ = armed(options=options)
+    assert cell.ask("tool", 0, 0, 0.1, 1, 0, 0, 0) == Answer.WRONG_MODE
+    cell.ask("stop")
+    cell.tick(2)
+    before = cell.status.p_tcp
+    assert cell.ask("tool", 0, 0, 0.1, 1, 0, 0, 0) == Answer.DONE
+    assert np.linalg.norm(np.subtract(cell.status.p_tcp, before)) == pytest.approx(0.1)
+    assert cell.ask("tool", 0, 0, 0.2, 1, 0, 0, 0) == Answer.TOOL
+    assert known == pytest.approx([0.1, 0.2])
+    assert cell.ask("rearm") == Answer.DONE
+    reach(cell, near_goal(0) - np.array([0, 0, 0.05, 0, 0, 0, 0]))
+    assert violations(cell.rows) == 0
+
+
+def test_a_payload_goes_to_the_driver_that_takes_one() -> None:
+    cell, _ = armed()
+    cell.ask("stop")
+    cell.tick(2)
+    assert cell.ask("payload", 1.5, 0, 0, 0.1) == Answer.NOT_TAKEN
+    heard: list[Any] = []
+
+    class Carrier(ExactPlant):
+        def set_payload(self, mass: float, com: np.ndarray) -> int:
+            heard.append((mass, *com))
+            return PlantStatus.OK
+
+    cell = LockStep(Carrier(), ARM, Servo())
+    cell.tick()
+    assert cell.ask("payload", 1.5, 0, 0, 0.1) == Answer.DONE
+    assert heard == [(1.5, 0.0, 0.0, 0.1)]
+
+
+def test_a_real_plant_is_armed_after_a_good_self_test_only() -> None:
+    for late_ns, answer in ((0, Answer.DONE), (1_100_000, Answer.LATE_WAKEUPS)):
+        plant = ExactPlant()
+        cell = LockStep(plant, ARM, Servo(), options=LoopOptions(strict=True))
+        cell.tick(100)
+        assert cell.ask("rearm") == Answer.SELF_TEST
+        for _ in range(1500):
+            cell.loop.tick(wakeup_ns=late_ns)
+        cell.mailbox.ticks.drain()
+        assert cell.ask("rearm") == answer
+        assert cell.status.late_wakeups == (late_ns > 0)
+    cell = LockStep(ExactPlant(), ARM, Servo())
+    cell.loop.tick(wakeup_ns=1_100_000)
+    cell.mailbox.ticks.drain()
+    assert cell.ask("rearm") == Answer.DONE
+    assert cell.status.late_wakeups
+
+
+def test_a_plant_whose_time_stands_still_reports_nothing() -> None:
+    cell, plant = armed()
+    assert cell.ask("goal", *far_goal()) == Answer.DONE
+    cell.tick(100)
+
+    def frozen(state: Any) -> int:
+        state.q[:], state.dq[:] = plant.q, plant.dq
+        return PlantStatus.OK
+
+    plant.read = frozen  # type: ignore[method-assign]
+    cell.tick(400)
+    assert (cell.mode, cell.loop.ladder.cause) == (Mode.HOLD, Cause.PLANT)
+    assert cell.ask("rearm") == Answer.PLANT
+    assert violations(cell.rows) == 0
+
+
+def test_signals_of_a_part_and_a_belt_grow_old_each_at_its_own_age() -> None:
+    fields = [obs_field(name, N) for name in OBS]
+    fields.insert(0, obs_field("part_position", N, 0.5))
+    fields.insert(0, obs_field("belt", N, 0.2))
+    cell, _ = armed(policy=Servo(make_contract(obs=tuple(fields))))
+    assert cell.ask("goal", *near_goal(0)) == Answer.NO_SIGNAL
+    cell.signal("part", *near_goal(1), age_s=0.6)
+    cell.signal("belt", 0.1)
+    assert cell.ask("goal", *near_goal(0)) == Answer.NO_SIGNAL
+    cell.signal("part", *near_goal(1), age_s=0.1)
+    assert cell.ask("goal", *near_goal(0)) == Answer.DONE
+    for _ in range(10):
+        cell.signal("belt", 0.1)
+        cell.tick(15)
+    assert cell.mode == Mode.RUN
+    cell.tick(120)
+    assert (cell.mode, cell.loop.ladder.cause) == (Mode.HOLD, Cause.EXTERNAL_STALE)
+    assert violations(cell.rows) == 0
+
+
+def test_the_policy_follows_signals_as_they_come() -> None:
+    cell, _ = armed()
+    assert cell.ask("follow") == Answer.NO_SIGNAL
+    cell.signal("goal", *near_goal(0))
+    cell.tick()
+    assert cell.ask("follow") == Answer.DONE
+    cell.run_until(lambda s: s.goal_error_m < NEAR, 4.0)
+    cell.signal("goal", *near_goal(1))
+    cell.tick(200)
+    assert cell.status.goal_error_m < 0.05
+    assert (cell.mode, violations(cell.rows)) == (Mode.RUN, 0)

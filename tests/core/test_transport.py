@@ -14,8 +14,11 @@ from servo_cell import HORIZON, N, Servo, far_goal, tcp
 from robostral.arm import load_arm
 from robostral.errors import ContractMismatch, ServingError
 from robostral.runtime import records
+from robostral.runtime.board import Board
 from robostral.runtime.ctl import Control, ControlError, Door
+from robostral.runtime.external import layout
 from robostral.runtime.mailbox import Mailbox
+from robostral.runtime.operator import Operator
 from robostral.runtime.realtime import Bell
 from robostral.runtime.records import Op, Sizes
 from robostral.runtime.status import Status
@@ -26,7 +29,8 @@ from robostral.serving.keys import KeyStore
 from robostral.serving.server import PolicyServer
 
 DIGEST, OTHER = bytes(range(32)), bytes(range(1, 33))
-HOME = load_arm("ur5e").home
+ARM = load_arm("ur5e")
+HOME, UP = ARM.home, (0.0, -1.5, 0.0, -1.5, 0.0, 0.0)
 
 
 class Rig:
@@ -49,7 +53,9 @@ class Rig:
         client = PolicyClient(endpoint, self.store.client(), self.policy.sealed.raw, "robot")
         self.link = Link(client, bundle, self.mailbox)
         self.link.dial(5.0)
-        return Transport(self.mailbox, self.bell, self.link, self.door)
+        board = Board(self.mailbox, layout(self.policy.sealed.contract))
+        operator = Operator(self.door, self.mailbox, board, ARM, {"home": HOME.tolist(), "up": UP})
+        return Transport(self.mailbox, self.bell, self.link, self.door, operator)
 
     def ask(self, seq: int, budget_us: int = 5_000_000) -> np.ndarray:
         """Publish an observation as the loop does."""

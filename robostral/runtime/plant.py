@@ -1,0 +1,89 @@
+"""The plant as the loop sees it: its last measurement that is one, its status, and what may be done with it at rest."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robostral.driver import Driver, DriverState, PlantStatus, TakesPayload
+from robostral.errors import DriverError
+from robostral.runtime import realtime
+from robostral.runtime.records import Answer
+
+STANDSTILL = 0.05
+"""Measured joint speed below which the arm counts as at rest for arming [rad/s]."""
+FROZEN_NS = 200_000_000
+"""Measurements whose time stamp has stood still for this long are none [ns]."""
+
+
+class Plant:
+    """A driver, and what it last measured.
+
+    Args:
+        driver: Connected.
+        n: Joints.
+        dt_ns: Control period [ns].
+
+    Attributes:
+        state: The last measurement.
+        status: A `PlantStatus`: the driver's last answer.
+    """
+
+    def __init__(self, driver: Driver, n: int, dt_ns: int) -> None:
+        self._driver = driver
+        self.state, self._fresh = DriverState(n), DriverState(n)
+        self.status = int(PlantStatus.OK)
+        self._frozen, self._frozen_limit = 0, FROZEN_NS // dt_ns
+
+    def read(self) -> int:
+        """Measure; what is not a number, or not new for long, is no measurement, and the last one stays."""
+        self.status = self._read()
+        return self.status
+
+    def _read(self) -> int:
+        fresh, state = self._fresh, self.state
+        status = self._driver.read(fresh)
+        if status != PlantStatus.OK:
+            return status
+        if not (np.isfinite(fresh.q).all() and np.isfinite(fresh.dq).all()):
+            return PlantStatus.NO_DATA
+        self._frozen = self._frozen + 1 if fresh.t_ns == state.t_ns else 0
+        if self._frozen > self._frozen_limit:
+            return PlantStatus.NO_DATA
+        state.q[:], state.dq[:], state.t_ns = fresh.q, fresh.dq, fresh.t_ns
+        return status
+
+    def write(self, q_c: NDArray[np.float64]) -> bool:
+        """Send one command [rad], shape (n,); return whether the plant took it."""
+        status = self._driver.write(q_c)
+        if status != PlantStatus.OK:
+            self.status = status
+        return status == PlantStatus.OK
+
+    def stop(self) -> None:
+        """Ask for the plant's own stop."""
+        self._driver.stop()
+
+    def get_ready(self, lost: bool) -> Answer:
+        """Get it ready for commands, at rest; connect anew where it was lost. This may take its time."""
+        if lost:
+            try:
+                with realtime.aside():
+                    self._driver.connect()
+            except DriverError:
+                return Answer.PLANT
+            self._frozen = 0
+            self.read()
+        if self.status != PlantStatus.OK:
+            return Answer.PLANT
+        if not np.abs(self.state.dq).max() < STANDSTILL:
+            return Answer.NOT_AT_REST
+        with realtime.aside(realtime.PRIORITY // 4):
+            self.status = self._driver.arm()
+        return Answer.DONE if self.status == PlantStatus.OK else Answer.PLANT
+
+    def set_payload(self, mass: float, com: NDArray[np.float64]) -> Answer:
+        """Tell the controller what the arm carries: mass [kg], centre of mass in the flange [m], shape (3,)."""
+        if not isinstance(self._driver, TakesPayload):
+            return Answer.NOT_TAKEN
+        with realtime.aside(realtime.PRIORITY // 4):
+            status = self._driver.set_payload(mass, com)
+        return Answer.DONE if status == PlantStatus.OK else Answer.PLANT

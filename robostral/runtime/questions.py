@@ -1,0 +1,135 @@
+"""What the loop asks its policy, which answers it takes, and when the last one ceases to be valid."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robostral.contract import Contract
+from robostral.guard import Guard, Reason
+from robostral.runtime import records
+from robostral.runtime.inbox import Inbox
+from robostral.runtime.ladder import Cause
+from robostral.runtime.mailbox import Mailbox
+from robostral.runtime.options import LoopOptions, ticks_per_question
+from robostral.runtime.path import ChunkPath
+from robostral.runtime.realtime import Clock
+from robostral.signals import Signals
+
+FloatArray = NDArray[np.float64]
+
+
+class Questions:
+    """The loop's conversation with its policy.
+
+    Args:
+        contract: Of the armed bundle.
+        signals: Makes observations, and set-points from chunks.
+        guard: Whose last command a chunk goes on from.
+        mailbox: Where questions go out and answers come in.
+        clock: The only source of time.
+        options: What the site sets.
+
+    Attributes:
+        inbox, path: Which answers are taken, and the chunk that is followed.
+        every: Control ticks from one question to the next.
+        latency_ns, verdict: Of the answer that came in this tick; -1 for none.
+        server_us: The server's own stage times of the last answer, shape (3,).
+        smooth_latency_ns: Observation packed to chunk usable, smoothed.
+
+    Raises:
+        ConfigError: A policy step is no whole number of ticks.
+    """
+
+    def __init__(
+        self,
+        contract: Contract,
+        signals: Signals,
+        guard: Guard,
+        mailbox: Mailbox,
+        clock: Clock,
+        options: LoopOptions,
+    ) -> None:
+        self.every = ticks_per_question(contract, 1.0 / guard.dt)
+        self._signals, self._guard, self._mailbox, self._clock = signals, guard, mailbox, clock
+        self._valid_ns = round(1e9 * min(contract.action.chunk_valid_s, options.max_chunk_age_s))
+        self._overdue_ns = round(1e9 * (1.0 / contract.rate.policy_hz + contract.rate.trained_latency_s))
+        self._max_latency_ns = 1e9 * options.max_latency_s
+        self.inbox = Inbox(self._valid_ns, options.bundle)
+        self.path = ChunkPath(signals, guard, contract.action.horizon, contract.action.dt_s)
+        self.latency_ns = self.verdict = -1
+        self.server_us: NDArray[np.int64] = np.zeros(3, np.int64)
+        self.smooth_latency_ns = 0.0
+        self.next_tick, self._valid_until_ns = 0, 0
+        self._obs = records.empty(mailbox.obs.dtype)
+
+    @property
+    def too_slow(self) -> bool:
+        """Whether answers take longer than the policy was trained for."""
+        return self.smooth_latency_ns > self._max_latency_ns
+
+    @property
+    def max_latency_us(self) -> float:
+        """What the policy was trained for [µs]."""
+        return 1e-3 * self._max_latency_ns
+
+    def begin(self, session: int) -> None:
+        """Begin a session: no answer to an earlier question is taken any more."""
+        self.inbox.begin(session)
+        self.path.clear()
+
+    def restart(self, tick: int, now_ns: int) -> None:
+        """Wait for the answer to a question put from now on: what was asked before was not about this goal."""
+        self.path.clear()
+        self.inbox.taken = self.inbox.seq
+        self._valid_until_ns = now_ns + self._valid_ns
+        self.next_tick = tick
+
+    def due(self, tick: int) -> bool:
+        """Tell whether a question is due; a tick ahead of it the transport is woken."""
+        if tick == self.next_tick - 1:
+            self._mailbox.ring_bell()  # so that the transport is awake when the observation comes
+        if tick < self.next_tick:
+            return False
+        self.next_tick = tick + self.every
+        return True
+
+    def ask(self, q: FloatArray, dq: FloatArray, q_c: FloatArray, external: FloatArray) -> None:
+        """Send the observation of this tick; none if it holds what is no number."""
+        obs = self._obs
+        if self._signals.observe(q, dq, q_c, external, obs["obs"]) != 0:
+            return
+        now_ns = self._clock.now_ns()
+        obs["session"], obs["t_obs_ns"] = self.inbox.session, now_ns
+        obs["seq"] = self.inbox.ask(now_ns, self.path.consumed)
+        obs["consumed"], obs["budget_us"] = self.path.index, self._valid_ns // 1000
+        self._mailbox.obs.publish(obs)
+        self._mailbox.ring_bell()
+
+    def hear(self, following: bool) -> None:
+        """Take the newest answer, if it may be used; its chunk joins the path only while one is followed."""
+        self.latency_ns = self.verdict = -1
+        chunk = self._mailbox.chunk.take()
+        if chunk is None:
+            return
+        self.verdict = self.inbox.judge(chunk, self._clock.now_ns())
+        if self.verdict != Reason.PASSED:
+            return
+        t_obs_ns = int(chunk["t_obs_ns"])
+        self.latency_ns = int(chunk["t_arrival_ns"]) - t_obs_ns
+        self.server_us[:] = chunk["stages_us"]
+        self.smooth_latency_ns += 0.125 * (self.latency_ns - self.smooth_latency_ns)
+        if following:
+            # Alignment by what was really consumed since the question, never by a guess of the latency.
+            skip = int(self.path.consumed - self.inbox.consumed_at(self.inbox.taken) + 1e-9)
+            if self.path.adopt(chunk["chunk"], skip, t_obs_ns, self.inbox.taken):
+                self._valid_until_ns = t_obs_ns + self._valid_ns
+
+    def late(self, now_ns: int) -> tuple[int, Cause]:
+        """Return since when there is no set-point any more [ns], negative while there is one, and why."""
+        late_ns = now_ns - self._valid_until_ns
+        if self.path.used_up and late_ns < 0:
+            return 0, Cause.CHUNK_USED_UP
+        return late_ns, Cause.CHUNK_STALE
+
+    def overdue(self, now_ns: int) -> bool:
+        """Tell whether the next answer should have come: what is followed is the rest of the buffered chunk."""
+        return now_ns - self.path.t_obs_ns > self._overdue_ns
