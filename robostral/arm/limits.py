@@ -1,11 +1,14 @@
 """Limits of an arm as one array, each figure with the text of its source."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from robostral.arm.chain import FloatArray
 
 Q_MIN, Q_MAX, DQ, DDQ, DDDQ, TAU, DTAU = range(7)
 """Rows of `Limits.array`: [rad], [rad], [rad/s], [rad/s²], [rad/s³], [N·m], [N·m/s] (prismatic: m, N)."""
+
+REDUCED_TCP_SPEED = 0.25
+"""Greatest speed of the tcp [m/s] with people in the cell: the reduced speed of ISO 10218-1."""
 
 ROW_NAMES = ("q_min", "q_max", "dq", "ddq", "dddq", "tau", "dtau")
 
@@ -26,3 +29,7 @@ class Limits:
     tcp_speed: float
     sources: dict[str, str]
     taper: FloatArray | None = None
+
+    def reduced(self) -> "Limits":
+        """Return the same profile with the tcp at reduced speed at most."""
+        return replace(self, tcp_speed=min(self.tcp_speed, REDUCED_TCP_SPEED))

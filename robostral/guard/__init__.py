@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from robostral.arm.arm import Arm
 from robostral.arm.capsules import Capsules
 from robostral.arm.chain import Chain, FloatArray
 from robostral.arm.limits import Limits
 from robostral.guard import kernels
-from robostral.guard.checks import KeepOut, KeepOutBox, KeepOutPlane, KeepOutSphere, pack_checks
+from robostral.guard.checks import pack_checks
 from robostral.guard.stop import (
     LIMITED_ACCELERATION,
     LIMITED_CLEARANCE,
@@ -37,6 +38,7 @@ from robostral.guard.table import (
     pack_limits,
 )
 from robostral.guard.torque import torque_kernel, torque_stop_kernel
+from robostral.keep_out import KeepOut
 
 __all__ = [
     "LIMITED_ACCELERATION",
@@ -48,12 +50,9 @@ __all__ = [
     "LIMITED_VELOCITY",
     "SINGULAR",
     "Guard",
-    "KeepOut",
-    "KeepOutBox",
-    "KeepOutPlane",
-    "KeepOutSphere",
     "Reason",
     "Workspace",
+    "cell_guard",
 ]
 
 SINGULAR = (17.0, 30.0)
@@ -186,3 +185,36 @@ class Guard:
             return self._wrong_size
         self._input[:] = q
         return self._input
+
+
+def cell_guard(
+    arm: Arm,
+    kind: str,
+    dt: float,
+    workspace: Workspace | None = None,
+    *,
+    keep_out: Sequence[KeepOut] = (),
+    reduced: bool = False,
+    energy: float = np.inf,
+) -> Guard:
+    """Make the guard of an arm in its cell: the same in simulation and on the plant.
+
+    Args:
+        arm: The arm with the tcp of its tool.
+        kind: Kind of the contract's action; one that commands the tcp has the distance from singular poses held.
+        dt: Control period [s].
+        workspace: Box in `base` for the tcp.
+        keep_out: Shapes in `base` that the arm keeps out of.
+        reduced: Whether the tcp is limited to 250 mm/s, for work with people in the cell.
+        energy: Greatest kinetic energy in torque mode [J].
+    """
+    return Guard(
+        arm.chain,
+        arm.limits.reduced() if reduced else arm.limits,
+        dt,
+        workspace,
+        capsules=arm.capsules,
+        keep_out=keep_out,
+        conditioning=SINGULAR if kind.startswith("tcp_") else None,
+        energy=energy,
+    )

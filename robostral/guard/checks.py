@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import msgspec
 import numpy as np
 
 from robostral.arm.capsules import Capsules
@@ -10,6 +9,7 @@ from robostral.arm.chain import KIND, POS, Chain, FloatArray, unpack
 from robostral.arm.limits import Limits
 from robostral.errors import ConfigError
 from robostral.guard.table import Reason
+from robostral.keep_out import KeepOut, KeepOutPlane, KeepOutSphere
 from robostral.kinematics.distance import CAPSULE, SHAPE_COLUMNS, box, plane, sphere
 
 LINK_A, LINK_B, RADII, STOP, REASON, FIRST, LAST, SEGMENT, SHAPE, REACH = 0, 1, 2, 3, 4, 5, 6, 7, 13, 13 + SHAPE_COLUMNS
@@ -22,51 +22,6 @@ KEEP_OUT_DISTANCE = 0.020
 """Distances that are kept [m]. Ours; where MoveIt Servo begins to slow down, we have stopped."""
 LOOK_MARGIN = 0.002
 """Kept on top [m] wherever the guard looks: between two looks the distance shrinks by less."""
-
-Vector = tuple[float, float, float]
-
-
-class KeepOutBox(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="box"):
-    """A box along the axes of `base` that the whole arm keeps out of: two corners [m]."""
-
-    low: Vector
-    high: Vector
-
-    def __post_init__(self) -> None:
-        if not all(low < high for low, high in zip(self.low, self.high, strict=True)):
-            raise ValueError(f"low {self.low} must be below high {self.high} on every axis")
-
-    def row(self) -> FloatArray:
-        """Pack it as `robostral.kinematics.distance` does."""
-        T = np.eye(4)
-        T[:3, 3] = np.add(self.low, self.high) / 2.0
-        return box(T, np.subtract(self.high, self.low))
-
-
-class KeepOutSphere(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="sphere"):
-    """A ball in `base` that the whole arm keeps out of [m]."""
-
-    center: Vector
-    radius: float
-
-    def row(self) -> FloatArray:
-        """Pack it as `robostral.kinematics.distance` does."""
-        return sphere(self.center, self.radius)
-
-
-class KeepOutPlane(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="plane"):
-    """The half space `normal . x <= offset` [m] in `base` that all links after the first keep out of."""
-
-    normal: Vector
-    offset: float
-
-    def row(self) -> FloatArray:
-        """Pack it as `robostral.kinematics.distance` does."""
-        return plane(self.normal, self.offset)
-
-
-KeepOut = KeepOutBox | KeepOutSphere | KeepOutPlane
-"""What a cell file or a run file may list under `keep_out`."""
 
 
 def pack_checks(
@@ -99,8 +54,19 @@ def pack_checks(
         first = 1 if isinstance(zone, KeepOutPlane) else 0
         for link, capsule in zip(links.tolist(), array, strict=True):
             if link >= first:
-                rows.append(_row(chain, limits, link, capsule, -1, zone.row(), Reason.KEEP_OUT))
+                rows.append(_row(chain, limits, link, capsule, -1, pack_shape(zone), Reason.KEEP_OUT))
     return np.array(rows).reshape(-1, REACH + chain.n)
+
+
+def pack_shape(zone: KeepOut) -> FloatArray:
+    """Pack a shape to keep out of as `robostral.kinematics.distance` does, shape (16,)."""
+    if isinstance(zone, KeepOutSphere):
+        return sphere(zone.center, zone.radius)
+    if isinstance(zone, KeepOutPlane):
+        return plane(zone.normal, zone.offset)
+    T = np.eye(4)
+    T[:3, 3] = np.add(zone.low, zone.high) / 2.0
+    return box(T, np.subtract(zone.high, zone.low))
 
 
 def _row(

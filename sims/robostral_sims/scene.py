@@ -7,6 +7,7 @@ import numpy as np
 
 from robostral import config
 from robostral.arm import Arm, load_arm
+from robostral.keep_out import KeepOut
 from robostral.kinematics.se3 import matrix_from_quat_kernel
 
 Vector3 = tuple[float, float, float]
@@ -265,6 +266,8 @@ class Scene(_Data, frozen=True):
     conveyors: tuple[Conveyor, ...] = ()
     materials: dict[str, Material] = {}
     regions: dict[str, Region] = {}
+    keep_out: tuple[KeepOut, ...] = ()
+    """What the guard keeps the first arm out of, in its `base`."""
     camera: Camera = Camera()
     gravity: Vector3 = (0.0, 0.0, -9.81)
 

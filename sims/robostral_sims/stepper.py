@@ -9,7 +9,7 @@ from robostral.arm import Arm
 from robostral.contract import Contract
 from robostral.control.steps import policy_step
 from robostral.errors import ConfigError
-from robostral.guard import Guard, Reason, Workspace
+from robostral.guard import Reason, Workspace, cell_guard
 from robostral.signals import Signals
 from robostral_sims.engines import World
 from robostral_sims.scene import Jaw, Scene, Vacuum
@@ -40,7 +40,8 @@ class CellStepper:
             raise ConfigError(f"a policy step of {self._step_s} s is no whole number of ticks at {1.0 / dt_s:g} Hz")
         box = scene.regions.get("workspace")
         self._signals = Signals(contract, arm.chain)
-        self._guard = Guard(arm.chain, arm.limits, dt_s, Workspace(box.low, box.high) if box else None)
+        bounds = Workspace(box.low, box.high) if box else None
+        self._guard = cell_guard(arm, contract.action.kind, dt_s, bounds, keep_out=scene.keep_out)
         self._tau, self._seam, self._knots = np.zeros(n), np.zeros(n), np.zeros((contract.action.horizon, n))
         self._q_c, self._codes = np.zeros((ticks, n)), np.zeros(ticks, dtype=np.int64)
         self._external, self._belts = np.zeros(self._signals.external_size), np.zeros(len(scene.conveyors))

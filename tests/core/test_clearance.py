@@ -12,11 +12,12 @@ from robostral import guard as guards
 from robostral.arm import load_arm
 from robostral.arm.chain import transform
 from robostral.errors import ConfigError
-from robostral.guard import SINGULAR, Guard, KeepOutBox, KeepOutPlane, KeepOutSphere, Reason
+from robostral.guard import SINGULAR, Guard, Reason, cell_guard
 from robostral.guard import table as at
-from robostral.guard.checks import KEEP_OUT_DISTANCE, LOOK_MARGIN, REACH, SELF_DISTANCE, pack_checks
+from robostral.guard.checks import KEEP_OUT_DISTANCE, LOOK_MARGIN, REACH, SELF_DISTANCE, pack_checks, pack_shape
 from robostral.guard.clearance import room_left, shrinks, survey_pose
 from robostral.guard.hostile import attack
+from robostral.keep_out import KeepOutBox, KeepOutPlane, KeepOutSphere
 from robostral.kinematics.condition import condition
 from robostral.kinematics.distance import Distances
 from robostral.kinematics.fk import tcp_kernel
@@ -26,7 +27,7 @@ FloatArray = NDArray[np.float64]
 
 UR = load_arm("ur5e")
 BALL = KeepOutSphere((-0.5, 0.45, 0.4), 0.2)
-ZONES = (BALL, KeepOutBox((-0.9, -0.9, 0.0), (-0.5, -0.5, 0.6)), KeepOutPlane((0.0, 0.0, 2.0), -0.3))
+ZONES = (BALL, KeepOutBox((-0.9, -0.9, 0.0), (-0.5, -0.5, 0.6)), KeepOutPlane((0.0, 0.0, 1.0), -0.15))
 
 
 def walk(guard: Guard, direction: FloatArray, ticks: int) -> tuple[FloatArray, int]:
@@ -233,13 +234,27 @@ def test_bad_shapes_are_refused() -> None:
         Guard(UR.chain, UR.limits, 0.002, conditioning=(30.0, 17.0))
     with pytest.raises(ValueError, match="below"):
         KeepOutBox((0, 0, 0), (1, 0, 1))
+    with pytest.raises(ValueError, match="length 1"):
+        KeepOutPlane((0, 0, 2), 0.0)
+    with pytest.raises(ValueError, match="positive"):
+        KeepOutSphere((0, 0, 2), math.nan)
+
+
+def test_the_guard_of_a_cell_holds_what_its_contract_asks_for() -> None:
+    plain, cartesian = (
+        cell_guard(UR, kind, 0.002, reduced=True) for kind in ("joint_position_delta", "tcp_pose_delta")
+    )
+    assert len(plain.table) == at.CHECKS + len(UR.capsules.pairs)
+    assert plain.table[at.FIGURE, at.TCP_STEP] == pytest.approx(0.25 * 0.002, rel=1e-5)
+    assert plain.table[at.FIGURE, at.CONDITION_STOP] == math.inf
+    assert tuple(cartesian.table[at.FIGURE, [at.CONDITION_SLOW, at.CONDITION_STOP]]) == SINGULAR
 
 
 def test_rooms_use_the_row_of_their_shape() -> None:
     guard = Guard(UR.chain, UR.limits, 0.002, capsules=UR.capsules, keep_out=ZONES)
     guard.state[at.NEXT_Q, :6] = UR.home
     survey_pose(UR.chain.model, guard.table, guard.state, at.NEXT_Q)
-    shapes = Distances(UR, [zone.row() for zone in ZONES])
+    shapes = Distances(UR, [pack_shape(zone) for zone in ZONES])
     expected = shapes.compute(UR.home)[len(UR.capsules.pairs) :]
     names = shapes.names[len(UR.capsules.pairs) :]
     plane_on_first = [k for k, name in enumerate(names) if "plane" in name and name.startswith(UR.chain.link_names[0])]
