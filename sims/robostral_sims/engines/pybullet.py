@@ -1,31 +1,31 @@
 """Bullet through PyBullet: one private client per World, nothing drawn, nothing asleep, every reset a rebuild."""
 
 import tempfile
-import xml.etree.ElementTree as ElementTree
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robostral.arm import Arm, load_arm
-from robostral.arm.limits import TAU
+from robostral.arm import load_arm
 from robostral.extras import quiet, require
+from robostral_sims.actuator import Actuators
 from robostral_sims.engines import EngineError, WorldState
-from robostral_sims.scene import ArmMount, Body, Box, Compound, Pose, Scene, Servo, Sphere
+from robostral_sims.engines.pybullet_build import add_body, built_tool, to_bullet, write_urdf
+from robostral_sims.engines.pybullet_tools import MountedArm
+from robostral_sims.scene import Body, Box, Scene, Vacuum
 
 with quiet():  # it greets with the time it was built
     p: Any = require("pybullet", "sim")
 
 _SOLVER_ITERATIONS = 20
 """Ours: a free arm's six motor rows converge in fewer; the default of 50 changes no figure of the tests."""
-_MASSLESS = '<inertial><mass value="0"/><inertia ixx="0" ixy="0" ixz="0" iyy="0" iyz="0" izz="0"/></inertial>'
-_DOT = '<visual><geometry><box size="0.001 0.001 0.001"/></geometry></visual>'
 
 
 class PyBulletWorld:
     """A scene in Bullet; implements `robostral_sims.engines.World`.
+
+    A surface's stiffness is a figure of each contact's two sides, in series; coefficients of friction multiply.
 
     Args:
         scene: The cell.
@@ -44,8 +44,9 @@ class PyBulletWorld:
         self._models = [load_arm(mount.model) for mount in scene.arms]
         self._starts = np.cumsum([0, *(arm.chain.n for arm in self._models)]).tolist()
         self._folder = tempfile.TemporaryDirectory(prefix="robostral-")
-        files = [Path(self._folder.name) / f"{i}.urdf" for i in range(len(self._models))]
-        self._urdfs = [_write_urdf(file, arm, drawn=drawn) for file, arm in zip(files, self._models, strict=True)]
+        self._urdfs: dict[Any, str] = {}
+        self._tau: NDArray[np.float64] | None = None
+        self._measured = np.zeros((3, self.n))
         self._client = p.connect(p.DIRECT)
         if self._client < 0:
             raise EngineError("PyBullet gives no client: this process holds too many open Worlds; close some")
@@ -80,8 +81,12 @@ class PyBulletWorld:
             physicsClientId=c,
         )
         p.setGravity(*scene.gravity, physicsClientId=c)
-        self._parts = [body for body in (self._add_body(b) for b in scene.bodies) if body is not None]
-        self._arms = [self._add_arm(i, mount) for i, mount in enumerate(scene.arms)]
+        ids = [add_body(p, c, body, scene.material(body), drawn=self._drawn) for body in scene.bodies]
+        self._parts = [uid for uid, body in zip(ids, scene.bodies, strict=True) if body.mass > 0.0]
+        belts = [Body(belt.name, Box(belt.size), belt.pose, rgba=belt.rgba) for belt in scene.conveyors]
+        materials = [scene.material(belt) for belt in scene.conveyors]
+        self._belts = [add_body(p, c, *pair, drawn=self._drawn) for pair in zip(belts, materials, strict=True)]
+        self._arms = [self._add_arm(i) for i in range(len(scene.arms))]
         self._place(state)
 
     def run(self, q_c: NDArray[np.float64]) -> None:
@@ -91,37 +96,96 @@ class PyBulletWorld:
             The servo aims at where the set-point was when the tick began, and feeds forward the velocity that brings
             it to where it will be at the tick's end: with `feed_forward` 1 it follows without lag.
         """
-        before = np.concatenate((self._q_c[None], q_c[:-1]))
-        velocity = (q_c - before) * (self._feed_forward / self._dt_s)
-        c, step, motor = self._client, p.stepSimulation, p.setJointMotorControlArray
+        if self._tau is not None:
+            self._hold_still()
+        reached = self._actuators.positions(q_c)
+        before = np.concatenate((self._aim[None], reached[:-1]))
+        velocity = (reached - before) * (self._feed_forward / self._dt_s)
+        c, step, motor, beside = self._client, p.stepSimulation, p.setJointMotorControlArray, self._beside()
         if len(self._arms) == 1:  # most cells; saves the slicing
             arm = self._arms[0]
             for aim, dq in zip(before.tolist(), velocity.tolist(), strict=True):
                 motor(*arm.motor, aim, dq, arm.tau_max, arm.gains, arm.ones, physicsClientId=c)
                 step(physicsClientId=c)
+                if beside:
+                    self._look_beside()
         else:
             for aim, dq in zip(before, velocity, strict=True):
                 for arm in self._arms:
                     rows = aim[arm.rows].tolist(), dq[arm.rows].tolist()
                     motor(*arm.motor, *rows, arm.tau_max, arm.gains, arm.ones, physicsClientId=c)
                 step(physicsClientId=c)
-        self._q_c[:] = q_c[-1]
+                if beside:
+                    self._look_beside()
+        self._aim[:], self._q_c[:] = reached[-1], q_c[-1]
+
+    def run_torque(self, tau_c: NDArray[np.float64]) -> None:
+        """Advance by one tick under joint torques [N·m], shape (n,), in place of the servos; gravity acts too."""
+        c = self._client
+        if self._tau is None:
+            self._tau = np.zeros(self.n)
+            for arm in self._arms:
+                none = [0.0] * len(arm.joints)
+                p.setJointMotorControlArray(arm.body, arm.joints, p.VELOCITY_CONTROL, forces=none, physicsClientId=c)
+        q, dq, _ = self._measured
+        self.read(q, dq, self._measured[2])
+        self._tau[:] = self._actuators.torques(tau_c, dq)
+        for arm in self._arms:
+            tau = self._tau[arm.rows].tolist()
+            p.setJointMotorControlArray(arm.body, arm.joints, p.TORQUE_CONTROL, forces=tau, physicsClientId=c)
+        p.stepSimulation(physicsClientId=c)
+        if self._beside():
+            self._look_beside()
+
+    def set_tools(self, command: NDArray[np.float64]) -> None:
+        """Command each arm's tool from now on, shape (a,): gap of a jaw [m], 1 or 0 of a vacuum; others ignore it."""
+        self._tools_c[:] = command
+        for arm, value in zip(self._arms, command.tolist(), strict=True):
+            arm.command(value)
+
+    def set_belts(self, speed: NDArray[np.float64]) -> None:
+        """Run the conveyors at these speeds [m/s] from now on, shape (b,)."""
+        self._speeds[:] = speed
+        self._move_belts()
 
     def read(self, q: NDArray[np.float64], dq: NDArray[np.float64], tau: NDArray[np.float64]) -> None:
         """Fill measured positions [rad], velocities [rad/s] and motor torques [N·m], shape (n,) each."""
         for arm in self._arms:
             states = p.getJointStates(arm.body, arm.joints, physicsClientId=self._client)
             q[arm.rows], dq[arm.rows], _, tau[arm.rows] = zip(*states, strict=True)
+        if self._tau is not None:
+            tau[:] = self._tau
+
+    def read_parts(self, out: NDArray[np.float64]) -> None:
+        """Fill the parts' states, shape (k, 13), as in `WorldState.parts`."""
+        for row, body in zip(out, self._parts, strict=True):
+            at, (x, y, z, w) = p.getBasePositionAndOrientation(body, physicsClientId=self._client)
+            linear, angular = p.getBaseVelocity(body, physicsClientId=self._client)
+            row[:] = (*at, w, x, y, z, *linear, *angular)
+
+    def read_tools(self, out: NDArray[np.float64]) -> None:
+        """Fill the tools' states, shape (a, 2): a jaw's gap [m] and rate [m/s]; a vacuum's seal, 1 or 0, and 0."""
+        for row, arm in zip(out, self._arms, strict=True):
+            row[:] = arm.read_tool()
+
+    def read_wrenches(self, out: NDArray[np.float64]) -> None:
+        """Fill what tool and world exert on each flange, shape (a, 6): force [N], moment [N·m] there, in `base`."""
+        for row, arm in zip(out, self._arms, strict=True):
+            arm.read_wrench(row)
 
     def capture(self) -> WorldState:
         """Return the present state; `reset` with it always continues in the same way."""
         q, dq, tau = np.zeros((3, self.n))
         self.read(q, dq, tau)
-        parts = np.zeros((len(self._parts), 13))
-        for row, body in zip(parts, self._parts, strict=True):
-            at, xyzw = p.getBasePositionAndOrientation(body, physicsClientId=self._client)
-            row[:] = (*at, xyzw[3], *xyzw[:3], *np.ravel(p.getBaseVelocity(body, physicsClientId=self._client)))
-        return replace(WorldState.at_rest(self._scene, q), dq=dq, q_c=self._q_c.copy(), parts=parts)
+        parts, tools = np.zeros((len(self._parts), 13)), np.zeros((len(self._arms), 2))
+        self.read_parts(parts)
+        self.read_tools(tools)
+        for row, arm, command in zip(tools, self._arms, self._tools_c, strict=True):
+            if isinstance(arm.tool, Vacuum):
+                row[0] = command
+        held = np.array([arm.held for arm in self._arms])
+        q_c = self._q_c.copy() if self._tau is None else q.copy()
+        return WorldState(q, dq, q_c, parts, tools, self._tools_c.copy(), held, self._speeds.copy())
 
     def render(self, width: int, height: int) -> NDArray[np.uint8]:
         """Draw what the scene's camera sees with Bullet's software renderer, shape (height, width, 3).
@@ -150,101 +214,74 @@ class PyBulletWorld:
                 self._viewer.close()
             self._folder.cleanup()
 
-    def _add_body(self, body: Body) -> int | None:
-        """Create a primitive; return its id when it moves."""
-        c = self._client
-        collision = p.createCollisionShape(**_shape(body, "height"), physicsClientId=c)
-        visual = p.createVisualShape(**_shape(body, "length"), rgbaColor=body.rgba, physicsClientId=c)
-        uid = p.createMultiBody(body.mass, collision, visual, *_bullet(body.pose), physicsClientId=c)
-        material = self._scene.material(body)
-        p.changeDynamics(
-            uid,
-            -1,
-            lateralFriction=material.lateral_friction,
-            spinningFriction=material.spinning_friction,
-            rollingFriction=material.rolling_friction,
-            restitution=material.restitution,
-            linearDamping=0.0,
-            angularDamping=0.0,
-            activationState=p.ACTIVATION_STATE_DISABLE_SLEEPING,
-            physicsClientId=c,
-        )
-        return uid if body.mass > 0.0 else None
-
-    def _add_arm(self, index: int, mount: ArmMount) -> "_Arm":
-        c, model = self._client, self._models[index]
-        flags, at = p.URDF_USE_INERTIA_FROM_FILE, _bullet(mount.base)
-        body = p.loadURDF(self._urdfs[index], *at, useFixedBase=True, flags=flags, physicsClientId=c)
-        by_name: dict[str, int] = {}
+    def _add_arm(self, index: int) -> MountedArm:
+        c, model, mount = self._client, self._models[index], self._scene.arms[index]
+        flags = p.URDF_USE_INERTIA_FROM_FILE | p.URDF_USE_IMPLICIT_CYLINDER  # a hull would grow by 1 mm
+        urdf = self._urdf(index)
+        body = p.loadURDF(urdf, *to_bullet(mount.base), useFixedBase=True, flags=flags, physicsClientId=c)
+        links: dict[str, int] = {}
         for joint in range(p.getNumJoints(body, physicsClientId=c)):
-            info = p.getJointInfo(body, joint, physicsClientId=c)
-            by_name[info[1].decode()] = joint
+            link = p.getJointInfo(body, joint, physicsClientId=c)[12].decode()
+            links[link] = joint
             # Bullet answers an inertia tensor that no body can have by a printed warning and zeros
             mass, *_, inertia = p.getDynamicsInfo(body, joint, physicsClientId=c)[:3]
             if mass > 0.0 and not min(inertia) > 0.0:
-                raise EngineError(f"arm '{model.name}', link '{info[12].decode()}': bad inertia tensor {inertia}")
+                raise EngineError(f"arm '{model.name}', link '{link}': bad inertia tensor {inertia}")
             p.changeDynamics(body, joint, linearDamping=0.0, angularDamping=0.0, jointDamping=0.0, physicsClientId=c)
         p.changeDynamics(body, -1, activationState=p.ACTIVATION_STATE_DISABLE_SLEEPING, physicsClientId=c)
-        joints = [by_name[name] for name in model.chain.joint_names]
-        return _Arm(body, joints, self._starts[index], model, mount.servo, self._dt_s)
+        return MountedArm(p, c, body, links, index, self._starts[index], model, self._scene, self._dt_s)
+
+    def _urdf(self, index: int) -> str:
+        """Return the path of an arm's file, written when its tool is new."""
+        tool = self._scene.arms[index].tool
+        key = index, built_tool(tool)
+        if key not in self._urdfs:
+            path = Path(self._folder.name) / f"{len(self._urdfs)}.urdf"
+            self._urdfs[key] = write_urdf(path, self._models[index], tool, drawn=self._drawn)
+        return self._urdfs[key]
 
     def _place(self, state: WorldState) -> None:
         c = self._client
-        self._q_c = state.q_c.copy()
+        self._q_c, self._aim = state.q_c.copy(), state.q_c.copy()
+        self._tau = None
+        self._tools_c, self._speeds = np.zeros_like(state.tools_c), np.zeros_like(state.belts)
+        self._actuators = Actuators(self._scene, self._models, self._dt_s)
+        self._actuators.reset(state.q_c)
         self._feed_forward = np.concatenate([np.full(len(a.joints), a.servo.feed_forward) for a in self._arms])
-        for arm in self._arms:
+        for arm, (gap, rate) in zip(self._arms, state.tools.tolist(), strict=True):
             for joint, q, dq in zip(arm.joints, state.q[arm.rows], state.dq[arm.rows], strict=True):
                 p.resetJointState(arm.body, joint, q, dq, physicsClientId=c)
-        for body, row in zip(self._parts, state.parts, strict=True):
-            xyzw = (*row[4:7], row[3])
-            p.resetBasePositionAndOrientation(body, row[:3], xyzw, physicsClientId=c)
+            arm.place_tool(gap, rate)
+        for body, row in zip(self._parts, state.parts.tolist(), strict=True):
+            p.resetBasePositionAndOrientation(body, row[:3], (*row[4:7], row[3]), physicsClientId=c)
             p.resetBaseVelocity(body, row[7:10], row[10:13], physicsClientId=c)
+        self.set_tools(state.tools_c)
+        self.set_belts(state.belts)
+        for arm, part in zip(self._arms, state.held.tolist(), strict=True):
+            if part >= 0:
+                arm.hold(part, self._parts)
 
+    def _hold_still(self) -> None:
+        """Give the joints back to their servos, where they are."""
+        self._tau = None
+        self.read(self._aim, *self._measured[1:])
+        self._actuators.reset(self._aim)
 
-class _Arm:
-    """An arm's ids in Bullet, and the arguments of its motor call that never change."""
+    def _beside(self) -> bool:
+        """Whether a tick has more to do than the arms' motors."""
+        return bool(self._speeds.any()) or any(arm.sucks for arm in self._arms)
 
-    def __init__(self, body: int, joints: list[int], start: int, model: Arm, servo: Servo, dt_s: float) -> None:
-        self.body, self.joints, self.servo = body, joints, servo
-        self.rows = slice(start, start + len(joints))
-        self.motor = (body, joints, p.POSITION_CONTROL)
-        self.tau_max = model.limits.array[TAU].tolist()
-        # Bullet's motor: dq_next = dq + positionGain (q_d - q) / dt + velocityGain (dq_d - dq)
-        self.gains = [servo.stiffness * dt_s] * len(joints)
-        self.ones = [1.0] * len(joints)
+    def _look_beside(self) -> None:
+        """Look after seals and belts at the end of a tick."""
+        for arm in self._arms:
+            if arm.sucks:
+                arm.suck(self._parts)
+        self._move_belts()
 
-
-def _write_urdf(path: Path, arm: Arm, *, drawn: bool) -> str:
-    """Write the arm's URDF for Bullet, which would give a link without inertia, such as the flange, a mass of 1 kg.
-
-    Bullet tessellates every visual shape on every rebuild, and collision shapes where there are no visual ones: more
-    than half of the time that a reset takes. A World that nobody looks at shows a dot instead.
-    """
-    robot = ElementTree.fromstring(arm.urdf())  # noqa: S314 - text of our own making
-    for link in robot.iter("link"):
-        if link.find("inertial") is None:
-            link.append(ElementTree.fromstring(_MASSLESS))  # noqa: S314
-        if not drawn:
-            for visual in link.findall("visual"):
-                link.remove(visual)
-            link.append(ElementTree.fromstring(_DOT))  # noqa: S314
-    ElementTree.ElementTree(robot).write(path, encoding="utf-8")
-    return str(path)
-
-
-def _bullet(pose: Pose) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Position and quaternion in Bullet's own order, scalar last."""
-    w, x, y, z = pose.quat_wxyz
-    return pose.p, (x, y, z, w)
-
-
-def _shape(body: Body, length: str) -> dict[str, Any]:
-    """Arguments that describe a primitive; `length` is the name that the call at hand gives a cylinder's."""
-    shape = body.shape
-    if isinstance(shape, Box):
-        return {"shapeType": p.GEOM_BOX, "halfExtents": [edge / 2.0 for edge in shape.size]}
-    if isinstance(shape, Sphere):
-        return {"shapeType": p.GEOM_SPHERE, "radius": shape.radius}
-    if isinstance(shape, Compound):
-        raise EngineError(f"body '{body.name}' is a compound, which this engine cannot build yet")
-    return {"shapeType": p.GEOM_CYLINDER, "radius": shape.radius, length: shape.length}
+    def _move_belts(self) -> None:
+        """Put the belts' bodies back where they stand: Bullet moves them with their surface, which carries parts."""
+        for body, belt, speed in zip(self._belts, self._scene.conveyors, self._speeds.tolist(), strict=True):
+            at, turn = to_bullet(belt.pose)
+            along = p.rotateVector(turn, (speed, 0.0, 0.0))
+            p.resetBasePositionAndOrientation(body, at, turn, physicsClientId=self._client)
+            p.resetBaseVelocity(body, along, (0.0, 0.0, 0.0), physicsClientId=self._client)

@@ -1,0 +1,188 @@
+"""An arm in Bullet: its ids, the arguments of its motor call, and what is on its flange."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robostral.arm import Arm
+from robostral.arm.limits import TAU
+from robostral_sims.engines.pybullet_build import apply_material, parts_of, rotation
+from robostral_sims.scene import ArmMount, Jaw, Material, Scene, Vacuum
+
+FloatArray = NDArray[np.float64]
+
+_CUP_M = 0.002
+"""Radius of the ball in the middle of a vacuum cup's rim that finds what is before it [m]."""
+_STIFF_N = 1e4
+"""What the constraints of a jaw's gear and a vacuum's seal may exert [N]: more than any tool."""
+
+
+class MountedArm:
+    """An arm of the scene in Bullet, with its tool.
+
+    Args:
+        p: Bullet.
+        client: Its client.
+        body: The arm's id.
+        links: Index of each link by name.
+        index: Which of the scene's arms it is.
+        start: Its first joint among those of all arms.
+        model: The arm.
+        scene: The cell.
+        dt_s: Control period [s].
+
+    Attributes:
+        rows: Its joints among those of all arms.
+        motor: First arguments of the motor call.
+        tau_max, gains, ones: Last arguments of it.
+        held: Index of the part that its vacuum holds, -1 for none.
+    """
+
+    def __init__(
+        self,
+        p: Any,
+        client: int,
+        body: int,
+        links: dict[str, int],
+        index: int,
+        start: int,
+        model: Arm,
+        scene: Scene,
+        dt_s: float,
+    ) -> None:
+        mount: ArmMount = scene.arms[index]
+        self._p, self._c, self._links, self._mount = p, client, links, mount
+        self.body, self.joints = body, [links[link] for link in model.chain.link_names]
+        self.servo, self.tool = mount.servo, mount.tool
+        self.rows = slice(start, start + len(self.joints))
+        self.motor = (body, self.joints, p.POSITION_CONTROL)
+        self.tau_max = model.limits.array[TAU].tolist()
+        # Bullet's motor: dq_next = dq + positionGain (q_d - q) / dt + velocityGain (dq_d - dq)
+        self.gains = [mount.servo.stiffness * dt_s] * len(self.joints)
+        self.ones = [1.0] * len(self.joints)
+        self.fingers = [links[f"finger{k}"] for k in range(2)] if isinstance(self.tool, Jaw) else []
+        self.held, self._seal, self._lost, self._on = -1, -1, False, False
+        if self.tool is not None:
+            self._build(scene)
+
+    def _build(self, scene: Scene) -> None:
+        p, c, tool = self._p, self._c, self.tool
+        assert tool is not None
+        material = Material() if isinstance(tool, Vacuum) else scene.material(tool)
+        for name, _, mass in parts_of(tool):
+            link = self._links[name]
+            apply_material(p, c, self.body, link, material)
+            built, _, inertia = p.getDynamicsInfo(self.body, link, physicsClientId=c)[:3]
+            if mass != built:  # the file has the mass of the first reset's tool
+                inertia = [x * mass / built for x in inertia]
+                p.changeDynamics(self.body, link, mass=mass, localInertiaDiagonal=inertia, physicsClientId=c)
+        p.enableJointForceTorqueSensor(self.body, self._links["tool"], True, physicsClientId=c)
+        if isinstance(tool, Jaw):
+            frames = [0.0, 1.0, 0.0], [0.0] * 3, [0.0] * 3
+            one, other = self.fingers
+            gear = p.createConstraint(self.body, one, self.body, other, p.JOINT_GEAR, *frames, physicsClientId=c)
+            p.changeConstraint(gear, gearRatio=-1.0, erp=0.5, maxForce=_STIFF_N, physicsClientId=c)
+        if isinstance(tool, Vacuum):
+            self._cup = p.createCollisionShape(p.GEOM_SPHERE, radius=_CUP_M, physicsClientId=c)
+
+    def place_tool(self, gap: float, rate: float) -> None:
+        """Put the fingers of a jaw at rest or in motion [m, m/s]."""
+        for finger in self.fingers:
+            self._p.resetJointState(self.body, finger, gap / 2.0, rate / 2.0, physicsClientId=self._c)
+
+    def command(self, value: float) -> None:
+        """Command the tool: gap of a jaw [m], 1 or 0 of a vacuum."""
+        tool, p = self.tool, self._p
+        if isinstance(tool, Jaw):
+            for finger in self.fingers:
+                p.setJointMotorControl2(
+                    self.body,
+                    finger,
+                    p.POSITION_CONTROL,
+                    targetPosition=value / 2.0,
+                    positionGain=1.0,
+                    velocityGain=1.0,
+                    force=tool.force,
+                    maxVelocity=tool.speed,
+                    physicsClientId=self._c,
+                )
+        elif isinstance(tool, Vacuum):
+            self._on = value >= 0.5
+            if not self._on:
+                self._release()
+                self._lost = False
+
+    def read_tool(self) -> tuple[float, float]:
+        """Return a jaw's gap [m] and its rate [m/s], a vacuum's seal, 1 or 0, and 0."""
+        if not self.fingers:
+            return float(self.held >= 0), 0.0
+        (a, da, *_), (b, db, *_) = self._p.getJointStates(self.body, self.fingers, physicsClientId=self._c)
+        return a + b, da + db
+
+    def read_wrench(self, out: FloatArray) -> None:
+        """Fill what tool and world exert on the flange [N, N·m], shape (6,), along the axes of `base`."""
+        out[:] = 0.0
+        if self.tool is None:
+            return
+        p, link = self._p, self._links["tool"]
+        reaction = p.getJointState(self.body, link, physicsClientId=self._c)[2]
+        state = p.getLinkState(self.body, link, computeForwardKinematics=True, physicsClientId=self._c)
+        # Bullet's reaction is what the flange exerts on the tool, at the tool's centre of mass
+        force, moment = -np.reshape(reaction, (2, 3))
+        R = rotation(self._mount.base).T @ np.reshape(p.getMatrixFromQuaternion(state[5]), (3, 3))
+        out[:3], out[3:] = R @ force, R @ (moment + np.cross(state[2], force))
+
+    @property
+    def sucks(self) -> bool:
+        """Whether a vacuum is on, so that every tick has to look after its seal."""
+        return self._on
+
+    def suck(self, parts: list[int]) -> None:
+        """Seal a cup that is on to the part before it, or let go of what has become too heavy."""
+        tool, p = self.tool, self._p
+        assert isinstance(tool, Vacuum)
+        if self.held >= 0:
+            pull = np.array(p.getConstraintState(self._seal, physicsClientId=self._c)[:3])  # on the cup, in `world`
+            along = float(pull @ np.array(p.getMatrixFromQuaternion(self._link_frame()[1])[2::3]))
+            # what presses on the cup does not open it, and its friction holds the part sideways
+            if np.linalg.norm(pull) > tool.force and along > 0.0:
+                self._release()
+                self._lost = True  # air comes in until it is switched off
+        elif not self._lost:
+            at, turn = self._link_frame()
+            ball = p.multiplyTransforms(at, turn, (0.0, 0.0, tool.length - _CUP_M), (0.0, 0.0, 0.0, 1.0))[0]
+            found = [self._distance(ball, part, tool.reach) for part in parts]
+            if found and min(found) <= tool.reach:
+                self.hold(int(np.argmin(found)), parts)
+
+    def hold(self, part: int, parts: list[int]) -> None:
+        """Fix a part to the cup as they stand now."""
+        p, c, link = self._p, self._c, self._links["tool"]
+        com = p.getLinkState(self.body, link, computeForwardKinematics=True, physicsClientId=c)[:2]
+        there = p.getBasePositionAndOrientation(parts[part], physicsClientId=c)
+        at, turn = p.multiplyTransforms(*p.invertTransform(*com), *there)
+        zero, one = (0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0)
+        self._seal = p.createConstraint(
+            self.body, link, parts[part], -1, p.JOINT_FIXED, zero, at, zero, turn, one, physicsClientId=c
+        )
+        p.changeConstraint(self._seal, maxForce=_STIFF_N, physicsClientId=c)
+        self.held = part
+
+    def _release(self) -> None:
+        if self.held >= 0:
+            self._p.removeConstraint(self._seal, physicsClientId=self._c)
+            self.held = -1
+
+    def _link_frame(self) -> tuple[Any, Any]:
+        state = self._p.getLinkState(
+            self.body, self._links["tool"], computeForwardKinematics=True, physicsClientId=self._c
+        )
+        return state[4], state[5]
+
+    def _distance(self, ball: Any, part: int, reach: float) -> float:
+        """Return the distance from the middle of the cup's rim to a part's surface [m]; infinite if it is farther."""
+        points = self._p.getClosestPoints(
+            part, -1, 2.0 * reach, collisionShapeB=self._cup, collisionShapePositionB=ball, physicsClientId=self._c
+        )
+        return min((point[8] for point in points), default=np.inf)
