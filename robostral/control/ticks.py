@@ -71,7 +71,7 @@ def impedance_tick_kernel(
         M: Third of it.
         A: Fourth of it.
         scratch: Last of it.
-        joints: Work space, shape (3, n).
+        joints: Work space, its last row zeros, shape (4, n).
         tau_c: Filled with the command [N·m], shape (n,); always finite and inside the limits.
 
     Returns:
@@ -82,8 +82,10 @@ def impedance_tick_kernel(
     measure_kernel(model, table, state, counts, q)
     follow_kernel(table, state, q_seam, knots, dt_step, t, speed, q_d)
     code = reference_kernel(model, table, state, counts, q_d)
-    q_c, dq_c, ddq_c = state[at.Q, :n], state[at.DQ_C, :n], state[at.DDQ_C, :n]
-    if impedance_kernel(model, gains, q_c, dq_c, ddq_c, q, dq, work, J, M, A, scratch, tau_d) == OK:
+    # The reference's acceleration is not fed forward: it jumps at seams, by more than a torque may change in a tick,
+    # and a law whose torques lag behind their rate limit oscillates.
+    q_c, dq_c, still = state[at.Q, :n], state[at.DQ_C, :n], joints[3]
+    if impedance_kernel(model, gains, q_c, dq_c, still, q, dq, work, J, M, A, scratch, tau_d) == OK:
         held = torque_kernel(table, state, tau_d, tau_c)
         counts[LIMITED] += held == LIMITED
         return max(code, held)
@@ -112,7 +114,7 @@ class ImpedanceTick:
     def __init__(self, guard: Guard, impedance: Impedance) -> None:
         stiffness, ratio = np.array(impedance.stiffness), np.array(impedance.damping_ratio)
         self._guard, self._gains = guard, pack_gains(stiffness, ratio, impedance.null_stiffness)
-        self._room, self._joints = impedance_workspace(guard.chain), np.zeros((3, guard.chain.n))
+        self._room, self._joints = impedance_workspace(guard.chain), np.zeros((4, guard.chain.n))
         self.wrench = self._room[-1][0, :6]
 
     def reset(self, q: FloatArray) -> int:
