@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from robostral.arm import Arm, load_arm
+from robostral.arm import Arm, arm_names, load_arm
 from robostral.arm.chain import KIND, Chain
 from robostral.arm.limits import Q_MIN, ROW_NAMES
 from robostral.contract import Requirements
-from robostral.errors import RequirementsNotMet, UnknownName
+from robostral.errors import ConfigError, RequirementsNotMet, UnknownName
 from robostral.kinematics.fk import tcp_kernel
 
 SAMPLES = 64
@@ -78,6 +78,38 @@ def check_requirements(
     figures += _limits(requirements, arm)
     if figures:
         raise RequirementsNotMet(figures)
+
+
+def check_profile(arm: Arm) -> None:
+    """Refuse a limits profile of one's own that allows more than the vendor does.
+
+    Rows that no vendor publishes (their source begins with `ours`) are the owner's to set.
+
+    Raises:
+        ConfigError: Lists every figure that is looser than the shipped profile of the arm of this name.
+    """
+    if arm.name not in arm_names():
+        return
+    vendor = load_arm(arm.name).limits
+    if vendor.array.shape != arm.limits.array.shape:
+        raise ConfigError(f"arm '{arm.name}': limits of shape {arm.limits.array.shape}, not {vendor.array.shape}")
+    figures = []
+    for row, joint in np.ndindex(vendor.array.shape):
+        bound, figure = float(vendor.array[row, joint]), float(arm.limits.array[row, joint])
+        looser = not figure >= bound - 1e-9 if row == Q_MIN else not figure <= bound + 1e-9
+        if looser and not vendor.sources[ROW_NAMES[row]].startswith("ours"):
+            name = arm.chain.joint_names[joint]
+            figures.append(f"{ROW_NAMES[row]} of '{name}' is {figure:g}, the vendor allows {bound:g}")
+    if vendor.taper is not None and (arm.limits.taper is None or _looser_taper(arm.limits.taper, vendor.taper)):
+        figures.append("dq_taper is missing, or looser than the vendor's")
+    if figures:
+        raise ConfigError(f"arm '{arm.name}': the limits profile is looser than the vendor's: {'; '.join(figures)}")
+
+
+def _looser_taper(taper: NDArray[np.float64], vendor: NDArray[np.float64]) -> bool:
+    return taper.shape != vendor.shape or bool(
+        (taper[0] < vendor[0] - 1e-9).any() or (taper[1] > vendor[1] + 1e-9).any()
+    )
 
 
 def kinematics_digest(chain: Chain) -> str:

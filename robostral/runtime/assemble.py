@@ -17,7 +17,7 @@ from robostral.contract import Sealed
 from robostral.driver import Driver, DriverInfo, load_driver
 from robostral.errors import ConfigError, ContractMismatch, RequirementsNotMet
 from robostral.guard import Guard, Workspace
-from robostral.requirements import check_requirements
+from robostral.requirements import check_profile, check_requirements
 from robostral.runtime import pace, realtime
 from robostral.runtime.config import DriverConfig, RunConfig
 from robostral.runtime.external import External
@@ -72,6 +72,7 @@ def check_fit(config: RunConfig, info: DriverInfo, arm: Arm, bundle: Bundle) -> 
         modes = ", ".join(info.command_modes) or "none"
         raise ConfigError(f"driver '{info.name}' takes no {COMMAND_MODE} (modes: {modes})")
     check_abilities(bundle.sealed.contract, info)
+    check_profile(arm)
     check_requirements(bundle.requirements, arm, control_hz=info.rate_hz, command_mode=COMMAND_MODE)
 
 
@@ -91,6 +92,8 @@ def options_of(config: RunConfig, bundle: Bundle, session: int, info: DriverInfo
     return LoopOptions(
         home=None if config.home is None else np.array(config.home, dtype=np.float64),
         workspace=Workspace(box.low, box.high) if box else None,
+        keep_out=config.keep_out,
+        reduced=config.reduced,
         max_chunk_age_s=config.max_chunk_age_s,
         speed=config.speed,
         session=session,

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import msgspec
 
+from robostral.keep_out import KeepOut
+
 
 class DriverConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A driver by its registered name, and the keyword arguments it is built with."""
@@ -42,6 +44,8 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         signals: Who publishes the external signals that the policy needs.
         accept_late_wakeups: Arm a real plant even where the self-test found wake-ups later than half a period.
         workspace: Where the tcp may be; None sets no bound.
+        keep_out: Shapes in `base` that the whole arm keeps out of.
+        reduced: Limit the tcp to 250 mm/s, for work with people in the cell.
         max_chunk_age_s: The site's own cap on the age of a chunk [s]; the contract's `chunk_valid_s` holds anyway.
         speed: Speed override at the start, (0, 1].
         core: Processor of the loop; None takes the last one.
@@ -61,6 +65,8 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signals: tuple[SignalSource, ...] = ()
     accept_late_wakeups: bool = False
     workspace: Box | None = None
+    keep_out: tuple[KeepOut, ...] = ()
+    reduced: bool = False
     max_chunk_age_s: float = 1.0
     speed: float = 1.0
     core: int | None = None

@@ -1,12 +1,14 @@
 """The loop: read -> operator -> observe -> chunk -> ladder -> guard -> write -> ring, once per control tick."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from robostral.arm import Arm, Chain
 from robostral.contract import Sealed
 from robostral.driver import Driver, PlantStatus
-from robostral.guard import Guard, Reason
+from robostral.guard import Reason, cell_guard
 from robostral.runtime import realtime, records
 from robostral.runtime.external import External
 from robostral.runtime.ladder import RUNGS, TABLE, Cause, Event, Ladder, Mode, Rung
@@ -77,11 +79,17 @@ class Loop:
     def _build(self, chain: Chain) -> None:
         """Make, or make anew at rest, everything that depends on the chain and its tool."""
         signals = Signals(self._sealed.contract, chain)
-        self.guard = Guard(chain, self._arm.limits, self.dt, self._options.workspace)
-        self.motion = Motion(self.guard, self._options.speed)
-        self.questions = Questions(
-            self._sealed.contract, signals, self.guard, self._mailbox, self._clock, self._options
+        options = self._options
+        self.guard = cell_guard(
+            replace(self._arm, chain=chain),
+            self._sealed.contract.action.kind,
+            self.dt,
+            options.workspace,
+            keep_out=options.keep_out,
+            reduced=options.reduced,
         )
+        self.motion = Motion(self.guard, options.speed)
+        self.questions = Questions(self._sealed.contract, signals, self.guard, self._mailbox, self._clock, options)
         self.questions.begin(self._session)
         self._report = Reporter(self._mailbox, chain)
         self._posed, self._guard_reason = False, int(Reason.PASSED)

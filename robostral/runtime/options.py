@@ -12,6 +12,7 @@ from robostral.contract import Contract
 from robostral.driver import DriverInfo
 from robostral.errors import ConfigError
 from robostral.guard import Workspace
+from robostral.keep_out import KeepOut
 from robostral.kinematics.se3 import matrix_from_quat_kernel
 from robostral.runtime.config import RunConfig
 
@@ -25,6 +26,8 @@ class LoopOptions:
     Attributes:
         home: Where `home` leads [rad], shape (n,); None takes the arm's own.
         workspace: Where the guard lets the tcp go.
+        keep_out: Shapes in `base` that the guard keeps the arm out of.
+        reduced: Whether the tcp is limited to 250 mm/s.
         max_chunk_age_s: The site's own cap on the age of a chunk [s].
         speed: Speed override at the start, (0, 1].
         session: Number of the first session; the next ones count up from it.
@@ -36,6 +39,8 @@ class LoopOptions:
 
     home: FloatArray | None = None
     workspace: Workspace | None = None
+    keep_out: tuple[KeepOut, ...] = ()
+    reduced: bool = False
     max_chunk_age_s: float = 1.0
     speed: float = 1.0
     session: int = 1

@@ -7,9 +7,15 @@ import pytest
 
 from robostral.arm import Arm, load_arm
 from robostral.arm.chain import MASS, POS
-from robostral.arm.limits import DQ, DTAU, Q_MIN
-from robostral.errors import RequirementsNotMet
-from robostral.requirements import check_requirements, compare_kinematics, kinematics_digest, requirements_of
+from robostral.arm.limits import DDQ, DQ, DTAU, Q_MIN
+from robostral.errors import ConfigError, RequirementsNotMet
+from robostral.requirements import (
+    check_profile,
+    check_requirements,
+    compare_kinematics,
+    kinematics_digest,
+    requirements_of,
+)
 
 UR5E = load_arm("ur5e")
 NEEDS = requirements_of(UR5E, max_latency_s=0.02)
@@ -102,3 +108,17 @@ def test_kinematics_are_compared_in_millimetres_and_milliradians():
     T[2, 3] = 0.005
     mm, mrad = compare_kinematics(UR5E.chain, UR5E.chain.with_tcp(T))
     assert (mm, mrad) == (pytest.approx(5.0), pytest.approx(3.0))
+
+
+def test_a_profile_looser_than_the_vendors_is_refused():
+    check_profile(UR5E)
+    check_profile(with_limit(DQ, -0.5))
+    check_profile(with_limit(DDQ, 5.0))  # UR publishes no acceleration: the owner's to set
+    for row, change, name in ((DQ, 0.1, "dq"), (Q_MIN, -0.1, "q_min"), (DQ, np.nan, "dq")):
+        with pytest.raises(ConfigError, match=rf"looser than the vendor's: {name} of 'elbow_joint' is"):
+            check_profile(with_limit(row, change))
+    fr3 = load_arm("fr3")
+    check_profile(fr3)
+    for taper in (None, fr3.limits.taper * [[1.0], [1.1]], fr3.limits.taper * [[0.9], [1.0]]):
+        with pytest.raises(ConfigError, match="dq_taper"):
+            check_profile(dataclasses.replace(fr3, limits=dataclasses.replace(fr3.limits, taper=taper)))
