@@ -6,8 +6,14 @@ Where Gymnasium is installed, the import registers the environments, so that
 
 from importlib.util import find_spec
 
-TASKS = {"Reach": "robostral_sims.tasks.reach:Reach"}
+TASKS = {
+    "Reach": "robostral_sims.tasks.reach:Reach",
+    "WaferTransfer": "robostral_sims.tasks.wafer_transfer:WaferTransfer",
+}
 """Every task by the name that its environment id carries."""
+
+ARMS = {"WaferTransfer": "wafer_rtz"}
+"""The arm of an environment id, where it is not the ur5e."""
 
 
 def register() -> None:
@@ -16,7 +22,9 @@ def register() -> None:
 
     for task in TASKS:
         if (name := f"Robostral/{task}-v0") not in registration.registry:
-            registration.register(name, entry_point="robostral_sims.env:CellEnv", kwargs={"task": task})
+            registration.register(
+                name, entry_point="robostral_sims.env:CellEnv", kwargs={"task": task, "arm": ARMS.get(task, "ur5e")}
+            )
 
 
 if find_spec("gymnasium") is not None:

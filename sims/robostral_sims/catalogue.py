@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from robostral import config
 from robostral.errors import UnknownName
-from robostral_sims import TASKS
+from robostral_sims import ARMS, TASKS
 
 
 @dataclass(frozen=True)
@@ -22,19 +22,19 @@ class Entry:
         return f"Robostral/{self.task}-v0"
 
 
-def snake(task: str) -> str:
-    """Write a task's name as presets and bundles have it: PickPlace becomes pick_place."""
+def snake_case(task: str) -> str:
+    """Write a task's name as file names have it: `PickPlace` is `pick_place`."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", task).lower()
 
 
 def catalogue() -> list[Entry]:
     """List every task with every cell that is there for it, tasks in their registered order."""
     cells = [cell.rpartition("-") for cell in config.names("cells")]
-    return [Entry(task, arm, f"{arm}-{name}") for task in TASKS for arm, _, name in cells if name == snake(task)]
+    return [Entry(task, arm, f"{arm}-{name}") for task in TASKS for arm, _, name in cells if name == snake_case(task)]
 
 
 def find(name: str) -> Entry:
-    """Find an environment by its cell, or by its task or id: then the first cell that is there for it.
+    """Find an environment by its cell, or by its task or id: then with the arm that the id stands for.
 
     Raises:
         UnknownName: No environment is called so; the nearest name is suggested.
@@ -42,6 +42,6 @@ def find(name: str) -> Entry:
     entries = catalogue()
     short = re.sub(r"^(robostral_sims:)?Robostral/|-v0$", "", name)
     for entry in entries:
-        if name == entry.cell or short == entry.task:
+        if name == entry.cell or (short == entry.task and entry.arm == ARMS.get(short, "ur5e")):
             return entry
     raise UnknownName("environment", name, [*TASKS, *(entry.cell for entry in entries)])

@@ -1,6 +1,5 @@
 """A cell as a Gymnasium environment: spaces from the contract, one policy step per `step`."""
 
-import re
 from functools import partial
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from robostral.arm import load_arm
 from robostral.contract import Contract, Requirements, Sealed
 from robostral.errors import ConfigError, RobostralError
+from robostral_sims.catalogue import snake_case
 from robostral_sims.engines import World, WorldState, load_engine
 from robostral_sims.randomize import NOMINAL, draw
 from robostral_sims.scene import load_mounted, load_scene
@@ -23,11 +23,6 @@ _BOUNDS = {
     "m or 1": 1.001, "N, N·m": 1e5,
 }  # fmt: skip
 """What no observation exceeds, by unit; spaces must be finite, and nothing is clipped to them."""
-
-
-def snake_case(task: str) -> str:
-    """Write a task's name as file names have it: `PickPlace` is `pick_place`."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", task).lower()
 
 
 class EnvError(RobostralError):

@@ -1,0 +1,316 @@
+"""WaferTransfer: bring a wafer from a carrier's slot to another slot or to the aligner pad; it rests on the blade."""
+
+import math
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from robostral.arm import Arm
+from robostral.arm.chain import FloatArray
+from robostral.contract import Action, Contract, Device, Rate
+from robostral.errors import ConfigError
+from robostral.kinematics.fk import tcp_kernel
+from robostral.requirements import requirements_of
+from robostral.signals import obs_field
+from robostral_sims.randomize import NOMINAL, Plant, Range, ranges
+from robostral_sims.scene import Cylinder, Pose, Scene
+from robostral_sims.tasks import Start, Truth, Verdict
+
+PITCH_M, SLOTS = 0.010, 25
+PLACEMENT_M = 0.0002
+"""How far from the goal the middle of the placed wafer may be, in the plane."""
+SLIP_M = 0.0002
+"""How far the wafer may slip on the blade while it is carried."""
+SLIP_LIMIT = 2.7
+"""Greatest acceleration of the blade with a wafer [m/s²]: mu g at the least friction that is drawn, 0.28."""
+
+_STICKING = 0.003
+"""Relative speed [m/s] that is no slip: engines step along the tangent, so under a wafer that sticks a blade that turns
+at 1.5 rad/s seems to go inwards by `radius * rate² * dt`, 1.4 mm/s at 250 Hz. A real slip has 10 mm/s after a step."""
+
+_DT_S, _HORIZON, _LATENCY_S = 0.04, 3, 0.02
+_DELTA = (0.010, 0.06, 0.026)
+"""Greatest deltas of lift [m], theta [rad] and reach [m] per policy step."""
+_ACCELERATION = (0.8, 2.0, 1.2)
+"""That the expert plans with [m/s², rad/s², m/s²]; the reference filter's own peaks come on top."""
+_GAIN, _LEAD_S = 0.5, 0.03
+_UNDER_M, _OVER_M = 0.004, 0.0035
+"""How far the blade goes under a resting wafer, and a carried wafer over its place."""
+_RETRACTED_M = 0.155
+"""Radius of the tcp at which the blade, also with a wafer, turns freely."""
+_MOUTH_M = 0.35
+"""Radius at which the carriers begin."""
+_BODIES = ("wafer", "carrier_a", "carrier_b", "slot_from", "slot_to", "pad")
+_WALL_M = 0.006
+"""Half of the room to the side that a wafer has in a carrier, less 1 mm."""
+
+
+class WaferTransfer:
+    """Carry a wafer of 300 mm from a slot of carrier A to a place: another slot, one of carrier B, or the aligner pad.
+
+    Done when the wafer lies within 0.2 mm of its place (in the plane), the blade has left, nothing came nearer than
+    1 mm to a wall or to the neighbouring slots, the wafer slipped on the blade by no more than 0.2 mm, and the blade
+    never accelerated beyond 2.7 m/s² with it: mean over a policy step, as commanded and as measured. Which slot, and
+    where in it the wafer lies (within 1.5 mm), is drawn.
+
+    Part and goal are reported with z down, as the blade's frame is; the part by sensors at the slots and on the way.
+
+    Args:
+        arm: The wafer robot with its blade.
+        scene: The cell; its bodies `wafer`, `carrier_a`, `carrier_b`, `slot_from`, `slot_to` and `pad`.
+
+    Raises:
+        ConfigError: The arm has other joints than lift, theta and reach, or the cell lacks a body.
+    """
+
+    time_limit_s = 20.0
+    ranges = ranges(
+        "stiffness",
+        "feed_forward",
+        "friction",
+        latency_s=(0.0, _LATENCY_S),
+        part_mass=(0.9, 1.1),
+        bias_x=Range(
+            -5e-5, 5e-5, 0.0, "ours: constant error of the wafer's position [m]; centring sensors hold 0.1 mm"
+        ),
+        bias_y=Range(-5e-5, 5e-5, 0.0, "ours: as bias_x"),
+        noise=Range(0.0, 2e-5, 0.0, "ours: standard deviation of each reading, per axis [m]"),
+    )
+
+    def __init__(self, arm: Arm, scene: Scene) -> None:
+        kinds = [joint.kind for joint in arm.table.joints]
+        if kinds != ["prismatic", "revolute", "prismatic"]:
+            raise ConfigError(f"task 'WaferTransfer' needs lift, theta and reach; '{arm.name}' has {kinds}")
+        found = {body.name: body for body in scene.bodies}
+        if missing := set(_BODIES) - set(found):
+            raise ConfigError(f"task 'WaferTransfer' needs the bodies {sorted(missing)} in its cell")
+        wafer, pad = found["wafer"], found["pad"]
+        if not isinstance(wafer.shape, Cylinder) or not isinstance(pad.shape, Cylinder):
+            raise ConfigError("task 'WaferTransfer': wafer and pad are cylinders")
+        self._arm, self._scene = arm, scene
+        self._poses = {name: found[name].pose for name in _BODIES}
+        self._half = wafer.shape.length / 2.0
+        self._a, self._b = (np.array(found[name].pose.p) for name in ("carrier_a", "carrier_b"))
+        self._pad = _above(found["pad"].pose.p, pad.shape.length / 2.0)
+        zero = _tcp_of(arm, np.zeros(3))
+        self._radius, self._height = float(zero[0]), float(zero[2])
+        self.contract = _contract(arm)
+        self.requirements = requirements_of(arm, max_latency_s=_LATENCY_S)
+
+    def start(self, rng: np.random.Generator, plant: Plant = NOMINAL) -> Start:
+        """Draw a slot, a place and where the wafer lies in its slot; the blade stands retracted, somewhere."""
+        source, other = rng.choice(SLOTS, 2, replace=False)
+        carrier = ("pad", "carrier_b", "carrier_a")[rng.integers(3)]
+        seat = _above(self._poses["carrier_a"].p, PITCH_M * source)
+        to = self._poses["carrier_a" if carrier == "carrier_a" else "carrier_b"]
+        slot = _above(to.p, PITCH_M * other)
+        place = self._pad if carrier == "pad" else slot
+        begin = _above(seat, self._half)
+        begin[:2] += rng.uniform(-0.0015, 0.0015, 2)
+        moved = {
+            "wafer": Pose(tuple(begin.tolist())),
+            "slot_from": Pose(tuple(seat.tolist()), self._poses["carrier_a"].quat_wxyz),
+            "slot_to": Pose(tuple(slot.tolist()), to.quat_wxyz),
+        }
+        scene = plant.apply(_placed(self._scene, moved))
+        q = np.array([rng.uniform(0.02, 0.33), rng.uniform(-1.5, 1.5), rng.uniform(0.0, 0.01)])
+        self._goal = _above(place, self._half)
+        self._rng, self._plant = rng, plant
+        self._touched, self._slip, self._acceleration = False, 0.0, 0.0
+        self._velocity: FloatArray | None = None
+        external = np.array([*self._goal, 0.0, 1.0, 0.0, 0.0, *begin, 0.0, 1.0, 0.0, 0.0])
+        return Start(q, external, scene)
+
+    def outside(self, truth: Truth, external: FloatArray, belts: FloatArray) -> None:
+        """Tell where the wafer is, as sensors see it."""
+        noise = self._plant["noise"]
+        bias = (self._plant["bias_x"], self._plant["bias_y"], 0.0)
+        external[7:10] = truth.parts[0, :3] + bias + noise * self._rng.normal(size=3)
+        w, x, y, z = truth.parts[0, 3:7]
+        external[10:14] = (-x, w, z, -y)  # turned by half a turn about its own x axis
+
+    def judge(self, obs: NDArray[np.float32], chunk: NDArray[np.float32], *, truth: Truth, stopped: bool) -> Verdict:
+        """Judge one policy step."""
+        wafer, tcp = truth.parts[0, :3], _tcp_of(self._arm, truth.q)
+        carried = self._carried(wafer, tcp, truth.q[1])
+        self._watch(truth, chunk, carried)
+        self._touched |= not self._clear(wafer, tcp, carried)
+        error = float(np.hypot(*(wafer[:2] - self._goal[:2])))
+        rests = abs(wafer[2] - self._goal[2]) < 1e-3 and not carried
+        away = math.hypot(tcp[0], tcp[1]) <= _RETRACTED_M + 0.01
+        clean = not self._touched and self._slip <= SLIP_M and self._acceleration <= SLIP_LIMIT
+        placed = rests and error <= PLACEMENT_M
+        success = placed and away and clean and not stopped
+        left = float(np.linalg.norm(wafer - self._goal))
+        reward = -1.0 * min(left, 1.0) * _DT_S  # the wafer nearer to its place is better at every moment
+        reward -= 0.5 * (not placed or not away) * _DT_S  # sooner is better
+        reward -= 2.0 * (self._slip > SLIP_M) * _DT_S + 2.0 * self._touched * _DT_S  # a spoilt wafer stays spoilt
+        reward += 10.0 * success  # more than a whole episode can cost
+        reward -= 60.0 * stopped  # running into the guard is no way out
+        figures = {
+            "placement_error_m": error,
+            "slip_m": self._slip,
+            "acceleration_m_s2": self._acceleration,
+            "touched": float(self._touched),
+        }
+        return Verdict(reward, success, figures)
+
+    def expert(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the scripted expert's chunk, a function of the observation alone: obs (18,) or rows (m, 18)."""
+        rows = np.atleast_2d(obs).astype(np.float64)
+        chunks = np.empty((len(rows), _HORIZON, 3), dtype=np.float32)
+        for row, chunk in zip(rows, chunks, strict=True):
+            _profile(np.array(self._aim(row)) - row[:3], row[3:6], chunk)
+        return chunks.reshape(*np.shape(obs)[:-1], _HORIZON, 3)
+
+    def _aim(self, row: FloatArray) -> tuple[float, float, float]:
+        """Say where lift [m], theta [rad] and reach [m] should go next."""
+        lift, theta, reach = row[:3]
+        r, z = self._radius + reach, self._height + lift
+        x, y = r * math.cos(theta), r * math.sin(theta)
+        wx, wy, wz = row[6] + x, row[7] + y, row[8] + z
+        gx, gy, gz = row[12] + wx, row[13] + wy, row[14] + wz
+        gap = row[8] - self._half  # from the blade to the wafer's lower side
+        loaded = gap < 0.0006 and math.hypot(row[6], row[7]) < 0.02
+        home = _RETRACTED_M - self._radius - 0.005
+        if loaded:
+            # the blade goes where it brings the wafer, not itself, to its place
+            to = self._polar(x + gx - wx, y + gy - wy, theta)
+            return self._carry(to, (lift, theta, reach), wz, gz, math.hypot(gx - wx, gy - wy), home)
+        placed = math.hypot(gx - wx, gy - wy) < 0.001 and abs(gz - wz) < 0.002
+        to = self._polar(wx, wy, theta)
+        under = wz - self._half - _UNDER_M - self._height
+        if placed:  # leave: down, then back
+            low = lift - under < 0.001
+            return (under, theta, home) if low or r < _MOUTH_M - 0.14 else (under, theta, reach)
+        if r > _RETRACTED_M + 0.004 and (abs(lift - under) > 0.006 or abs(theta - to[0]) > 0.02):
+            return lift, theta, home  # out there in a wrong slot
+        if r < _RETRACTED_M + 0.004 and (abs(lift - under) > 0.0005 or abs(theta - to[0]) > 0.001):
+            return under, to[0], reach if r < _RETRACTED_M else home
+        centred = math.hypot(row[6], row[7]) < 0.0001
+        rests = self._rest_height(wz)
+        return (rests + _OVER_M - self._height if centred or gap < 0.003 else under), to[0], to[1]
+
+    def _carry(
+        self,
+        to: tuple[float, float],
+        at: tuple[float, float, float],
+        wz: float,
+        gz: float,
+        error: float,
+        home: float,
+    ) -> tuple[float, float, float]:
+        lift, theta, reach = at
+        over = gz - self._half + _OVER_M - self._height
+        extended = reach > home + 0.004
+        in_place = abs(theta - to[0]) < 0.01 and -0.001 < wz - gz < _OVER_M + 0.001
+        if extended and not in_place:
+            up = self._rest_height(wz) + _OVER_M - self._height
+            return (
+                (up, theta, reach)
+                if up - lift > 0.0005 and reach > to[1] - 0.2 and not in_place
+                else (lift, theta, home)
+            )
+        if not in_place or (not extended and (abs(lift - over) > 0.0005 or abs(theta - to[0]) > 0.002)):
+            return over, to[0], min(reach, home)
+        lower = error < 0.00008 or wz - gz < _OVER_M - 0.0007
+        return (gz - self._half - _UNDER_M - self._height if lower else over), to[0], to[1]
+
+    def _rest_height(self, wz: float) -> float:
+        """Return the height [m] at which the lower side of a wafer at height `wz` rests: of the slot below it."""
+        slot = round((wz - self._half - float(self._a[2]) - 0.3 * PITCH_M) / PITCH_M)
+        return float(self._a[2]) + PITCH_M * slot
+
+    def _polar(self, x: float, y: float, theta: float) -> tuple[float, float]:
+        """Return theta [rad], nearest to the present one, and reach [m] of a point in the plane."""
+        turn = math.atan2(y, x) - theta
+        return theta + math.atan2(math.sin(turn), math.cos(turn)), math.hypot(x, y) - self._radius
+
+    def _carried(self, wafer: FloatArray, tcp: FloatArray, theta: float) -> bool:
+        near = float(np.hypot(*(wafer[:2] - tcp[:2]))) < 0.05
+        return near and wafer[2] - self._half - tcp[2] < 0.0008
+
+    def _watch(self, truth: Truth, chunk: NDArray[np.float32], carried: bool) -> None:
+        """Keep how far the wafer has slipped on the blade, and the greatest acceleration of the blade under it.
+
+        Slip is the way that their relative speed makes, as far as it is beyond `_STICKING`.
+        """
+        wafer, dq = truth.parts[0], truth.dq
+        high = wafer[2] - self._half - self._rest_height(float(wafer[2])) > 0.001
+        if not (carried and high):
+            self._velocity = None
+            return
+        r, direction = self._radius + truth.q[2], np.array([math.cos(truth.q[1]), math.sin(truth.q[1])])
+        aside, asked = np.array([-direction[1], direction[0]]), chunk[0] / _DT_S
+        now = np.stack([rate[2] * direction + rate[1] * r * aside for rate in (dq, asked)])
+        if self._velocity is not None:
+            peak = float(np.hypot(*(now - self._velocity).T).max()) / _DT_S
+            self._acceleration = max(self._acceleration, peak)
+        self._velocity = now
+        under = dq[2] * direction + dq[1] * np.array([-wafer[1], wafer[0]])
+        self._slip += max(0.0, float(np.hypot(*(wafer[7:9] - under))) - _STICKING) * _DT_S
+
+    def _clear(self, wafer: FloatArray, tcp: FloatArray, carried: bool) -> bool:
+        """Say whether wafer and blade keep away from the walls and from the neighbouring slots, taken as full."""
+        for carrier, axis in ((self._a, 0), (self._b, 1)):
+            inside = wafer[axis] + 0.15 > _MOUTH_M and abs(wafer[1 - axis]) < 0.2
+            if inside and abs(wafer[1 - axis] - carrier[1 - axis]) > _WALL_M:
+                return False
+            if inside and carried:
+                height = (wafer[2] - self._half - carrier[2] + 0.0005) % PITCH_M - 0.0005
+                if height > PITCH_M - 2.0 * self._half - 0.001:
+                    return False
+            if tcp[axis] + 0.10 > _MOUTH_M and abs(tcp[1 - axis]) < 0.2:
+                low = (tcp[2] - 0.003 - carrier[2]) % PITCH_M
+                if not carried and not 2.0 * self._half + 0.0005 < low < PITCH_M - 0.003 + 0.0005:
+                    return False
+        return True
+
+
+def _above(p: ArrayLike, height: float) -> FloatArray:
+    raised: FloatArray = np.array(p, dtype=np.float64)
+    raised[2] += height
+    return raised
+
+
+def _placed(scene: Scene, poses: dict[str, Pose]) -> Scene:
+    replace = msgspec.structs.replace
+    return replace(scene, bodies=tuple(replace(b, pose=poses.get(b.name, b.pose)) for b in scene.bodies))
+
+
+def _tcp_of(arm: Arm, q: FloatArray) -> FloatArray:
+    T = np.empty((4, 4))
+    tcp_kernel(arm.chain.model, q, T)
+    return T[:3, 3]
+
+
+def _profile(error: FloatArray, dq: FloatArray, chunk: NDArray[np.float32]) -> None:
+    """Fill the deltas, shape (H, 3), that end `error` joint by joint: speed up, brake, then a gain."""
+    left, speed = error - _LEAD_S * dq, dq.copy()
+    for step in range(len(chunk)):
+        for i in range(3):
+            a, far = _ACCELERATION[i], abs(left[i])
+            ahead = speed[i] if left[i] > 0.0 else -speed[i]
+            most = min(_DELTA[i], (max(ahead, 0.0) + a * _DT_S) * _DT_S, math.sqrt(2.0 * a * far) * _DT_S, _GAIN * far)
+            delta = math.copysign(most, left[i])
+            chunk[step, i], speed[i] = delta, delta / _DT_S
+            left[i] -= delta
+
+
+def _contract(arm: Arm) -> Contract:
+    obs = tuple(obs_field(name, 3) for name in ("q", "dq", "part_error", "part_to_goal"))
+    action = Action(
+        kind="joint_position_delta",
+        low=tuple(-d for d in _DELTA),
+        high=_DELTA,
+        unit="m, rad, m",
+        frame="joint",
+        horizon=_HORIZON,
+        dt_s=_DT_S,
+        chunk_valid_s=_HORIZON * _DT_S,
+    )
+    signs: tuple[Literal[-1, 1], ...] = (1, 1, 1)
+    device = Device("arm", arm.chain.joint_names, signs)
+    return Contract("wafer_transfer", (device,), obs, action, Rate(policy_hz=1.0 / _DT_S, trained_latency_s=_LATENCY_S))
