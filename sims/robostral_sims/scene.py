@@ -8,7 +8,6 @@ import numpy as np
 from robostral import config
 from robostral.arm import Arm, load_arm
 from robostral.keep_out import KeepOut
-from robostral.kinematics.se3 import matrix_from_quat_kernel
 
 Vector3 = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]
@@ -295,19 +294,24 @@ class Scene(_Data, frozen=True):
 
 
 def load_mounted(mount: ArmMount) -> Arm:
-    """Return the arm of a mount with the tcp of its tool: what law, guard and inverse kinematics know of the cell.
+    """Return the arm of a mount with its tool: what law, guard and inverse kinematics know of the cell.
+
+    Its chain has the tcp of the tool, gravity as the mount turns it, and, of a rigid tool, mass and inertia.
 
     Raises:
         UnknownName: No arm has this name.
     """
-    arm = load_arm(mount.model)
-    if mount.tool is None:
-        return arm
-    pose = mount.tool.tcp
-    T = np.eye(4)
-    matrix_from_quat_kernel(np.array(pose.quat_wxyz), T[:3, :3])
-    T[:3, 3] = pose.p
-    return dataclasses.replace(arm, chain=arm.chain.with_tcp(T))
+    from robostral_sims.solids import compute_inertia, rotation, transform  # it knows the shapes of this module
+
+    arm, tool = load_arm(mount.model), mount.tool
+    gravity = rotation(mount.base).T @ Scene(arms=(mount,)).gravity
+    chain = arm.chain.with_gravity(gravity.tolist())
+    if tool is not None:
+        chain = chain.with_tcp(transform(tool.tcp))
+    if isinstance(tool, Tool):
+        com, tensor = compute_inertia(tool.shape, tool.mass)
+        chain = chain.with_payload(tool.mass, com.tolist(), tensor[np.triu_indices(3)].tolist())
+    return dataclasses.replace(arm, chain=chain)
 
 
 def load_scene(name: str) -> Scene:

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robostral.arm import Arm
-from robostral.kinematics.se3 import matrix_from_quat_kernel
 from robostral_sims.engines import EngineError
 from robostral_sims.scene import (
     Body,
@@ -28,55 +27,11 @@ from robostral_sims.scene import (
     Tool,
     Vacuum,
 )
+from robostral_sims.solids import compute_inertia, rotation, solids_of
 
 FloatArray = NDArray[np.float64]
 _DOT = '<visual><geometry><box size="0.001 0.001 0.001"/></geometry></visual>'
 _GREY = (0.30, 0.33, 0.36, 1.0)
-
-
-def solids_of(shape: Shape) -> tuple[Solid, ...]:
-    """Return the primitives of a shape, each at its pose in the shape's frame."""
-    return shape.solids if isinstance(shape, Compound) else (Solid(shape),)
-
-
-def rotation(pose: Pose) -> FloatArray:
-    """Return the rotation of a pose, shape (3, 3)."""
-    R = np.empty((3, 3))
-    matrix_from_quat_kernel(np.array(pose.quat_wxyz), R)
-    return R
-
-
-def compute_inertia(shape: Shape, mass: float) -> tuple[FloatArray, FloatArray]:
-    """Compute the centre of mass [m], shape (3,), and the inertia about it [kg·m²], shape (3, 3), at even density."""
-    solids = solids_of(shape)
-    volumes = np.array([_volume(solid.shape) for solid in solids])
-    masses = mass * volumes / volumes.sum()
-    at = np.array([solid.pose.p for solid in solids])
-    com = masses @ at / mass
-    tensor = np.zeros((3, 3))
-    for solid, m, c in zip(solids, masses, at - com, strict=True):
-        R = rotation(solid.pose)
-        tensor += R @ np.diag(m * _gyration(solid.shape)) @ R.T + m * (c @ c * np.eye(3) - np.outer(c, c))
-    return com, tensor
-
-
-def _volume(shape: Primitive) -> float:
-    if isinstance(shape, Box):
-        return math.prod(shape.size)
-    if isinstance(shape, Sphere):
-        return 4.0 / 3.0 * math.pi * shape.radius**3
-    return math.pi * shape.radius**2 * shape.length
-
-
-def _gyration(shape: Primitive) -> FloatArray:
-    """Return the squares of the radii of gyration about the principal axes [m²], shape (3,)."""
-    if isinstance(shape, Box):
-        x, y, z = (edge * edge / 12.0 for edge in shape.size)
-        return np.array([y + z, x + z, x + y])
-    if isinstance(shape, Sphere):
-        return np.full(3, 0.4 * shape.radius**2)
-    side = shape.radius**2 / 4.0 + shape.length**2 / 12.0
-    return np.array([side, side, shape.radius**2 / 2.0])
 
 
 def to_bullet(pose: Pose) -> tuple[tuple[float, ...], tuple[float, ...]]:
