@@ -31,7 +31,7 @@ def conclude(plant: Plant, reaches: Sequence[Reach], kills: Sequence[Kill] | Non
     `kills` is None for a run that was to have none.
     """
     folder = plant.runtime.folder
-    log = runlog.read(folder / "log.mcap")
+    log = runlog.read(folder)
     stops = [judge(log, kill, plant.bundle.sealed.contract.action.chunk_valid_s) for kill in kills or ()]
     series = _series(plant, log, reaches, kills or ())
     summary = _summary(plant, log, series, reaches, kills or (), stops)
@@ -116,26 +116,10 @@ def _summary(
 
 
 def _series(plant: Plant, log: RunLog, reaches: Sequence[Reach], kills: Sequence[Kill]) -> report.Series:
-    ticks, commanded = log.ticks, log.ticks["written"] == 1
-    start_ns = int(ticks["t_ns"][0])
-    events = [report.Event(1e-9 * (event.t_ns - start_ns), event.kind, event.text) for event in log.events]
-    events += [report.Event(1e-9 * (reach.t_ns - start_ns), "goal", reach.reason) for reach in reaches]
+    start_ns = int(log.ticks["t_ns"][0])
+    events = [report.Event(1e-9 * (reach.t_ns - start_ns), "goal", reach.reason) for reach in reaches]
     events += [report.Event(1e-9 * (kill.t_ns - start_ns), "kill", "policy server, SIGKILL") for kill in kills]
-    return report.Series(
-        joint_names=plant.runtime.arm.chain.joint_names,
-        t_s=1e-9 * (ticks["t_ns"] - start_ns),
-        q=ticks["q"],
-        q_c=np.where(commanded[:, None], ticks["q_c"], np.nan),
-        wakeup_us=1e-3 * ticks["wakeup_ns"],
-        setpoint_age_ms=_measured(ticks["setpoint_age_ns"], 1e-6),
-        latency_us=_measured(ticks["latency_ns"], 1e-3),
-        events=events,
-    )
-
-
-def _measured(values: NDArray[np.int64], scale: float) -> NDArray[np.float64]:
-    """Keep the rows that hold a measurement: -1 says that there is none."""
-    return scale * values[values >= 0].astype(np.float64)
+    return report.series_of(log, plant.runtime.arm.chain.joint_names, events)
 
 
 def _ladder(log: RunLog) -> dict[str, int]:

@@ -80,11 +80,11 @@ def _transport(settings: Settings, mailbox: Mailbox, bell: Bell, leaving: Leavin
 
 
 def _recorder(settings: Settings, mailbox: Mailbox, bell: Bell, leaving: Leaving) -> None:
-    from robostral.runtime.recorder import LogWriter, record
+    from robostral.runtime.recorder import Recorder
 
-    log = LogWriter(Path(settings.folder) / "log.mcap", mailbox.ticks.dtype, msgspec.to_builtins(settings.config))
+    recorder = Recorder(mailbox, Path(settings.folder), msgspec.to_builtins(settings.config))
     say_ready()
-    record(mailbox, log, leaving)
+    recorder.run(leaving)
 
 
 _PARTS: dict[str, Callable[[Settings, Mailbox, Bell, Leaving], None]] = {

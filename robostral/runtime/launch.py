@@ -62,8 +62,10 @@ class Runtime:
             self._status = StatusReader(Mailbox(self._sizes, memory_fd))
             # The loop is entered last and so stopped first; it may still need the others while it brakes.
             stack.callback((self.folder / SOCKET).unlink, missing_ok=True)  # a killed transport leaves it
+            self._shared = memory_fd, bell
             for role in ("recorder", "transport", "loop"):
-                self._children[role] = stack.enter_context(self._start(role, memory_fd, bell))
+                self._children[role] = self._start(role, memory_fd, bell)
+                stack.callback(self._stop, role)
             for child in self._children.values():
                 child.wait_ready()
             self.notes = self._children["loop"].ready
@@ -82,17 +84,32 @@ class Runtime:
         return {role: child.pid for role, child in self._children.items()}
 
     def check(self) -> None:
-        """Notice a part that has ended.
+        """Notice a part that has ended; a recorder is started again, and goes on in another file.
 
         Raises:
             ChildFailed: Says which and why.
         """
+        if not self._children["recorder"].alive and self._children["loop"].alive:
+            self.restart_recorder()
         for child in self._children.values():
             child.check()
+
+    def restart_recorder(self) -> None:
+        """Start another recorder in the place of the one that ended; the ring waits some seconds for it.
+
+        Raises:
+            ChildFailed: It cannot be started.
+        """
+        self._children["recorder"].stop()
+        self._children["recorder"] = self._start("recorder", *self._shared)
+        self._children["recorder"].wait_ready()
 
     def status(self) -> Status:
         """Return the newest state, straight from the shared memory."""
         return self._status.read()
+
+    def _stop(self, role: Role) -> None:
+        self._children[role].stop()
 
     def _start(self, role: Role, memory_fd: int, bell: Bell) -> Child:
         session = secrets.randbits(60)  # so that no frame of an earlier run can be of a session of this one

@@ -159,6 +159,7 @@ class Mailbox:
             start += _slot_words(dtype)
         self.obs, self.chunk, self.external = slots["obs"], slots["chunk"], slots["external"]
         self.operator, self.status, self.link = slots["operator"], slots["status"], slots["link"]
+        self.log = slots["log"]
         self.ticks = Ring(shared[start:], records.tick_dtype(sizes), sizes.ring)
 
 
@@ -184,6 +185,7 @@ def _slots(sizes: Sizes) -> dict[str, np.dtype[np.void]]:
         "operator": records.operator_dtype(sizes),
         "status": records.status_dtype(sizes),
         "link": records.link_dtype(sizes),
+        "log": records.log_dtype(sizes),
     }
 
 

@@ -1,8 +1,11 @@
 """The recorder: drains the ring of ticks into an MCAP log that opens whatever happens to this process or the power."""
 
+import contextlib
+import itertools
 import os
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from numpy.typing import NDArray
 from robostral import __version__
 from robostral.runtime.ladder import Cause, Mode
 from robostral.runtime.mailbox import Mailbox
+from robostral.runtime.records import Op, empty
 
 PERIOD_S = 0.02
 CHUNK_S = 0.05
@@ -21,6 +25,7 @@ CHUNK_S = 0.05
 SYNC_S = 1.0
 """Pages are forced to the disk this often, and at once when the ladder moves: what a power cut loses at most."""
 SILENCE_S = 0.2
+_STREAMED = (Op.JOG, Op.JOG_TCP)
 _CHANGES = ("mode", "cause", "plant", "session")
 _EVENT_FIELDS = {"t_ns": "integer", "tick": "integer", "kind": "string", "text": "string"}
 
@@ -79,6 +84,11 @@ class LogWriter:
             os.fsync(self._file.fileno())
             self._file.close()
 
+    def abandon(self) -> None:
+        """Let go of a file that cannot be written; what is in it is whole up to the last chunk."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+
     def _channel(self, topic: str, properties: Mapping[str, Any]) -> int:
         schema = {"title": topic.strip("/"), "type": "object", "properties": properties}
         schema_id = self._writer.register_schema(f"robostral{topic}", "jsonschema", msgspec.json.encode(schema))
@@ -89,42 +99,106 @@ class LogWriter:
         self._writer.add_message(channel, log_time, msgspec.json.encode(message), log_time)
 
 
-def record(mailbox: Mailbox, log: LogWriter, leaving: Callable[[], bool]) -> None:
-    """Drain the mailbox into `log` until the loop has left; or, once asked to leave, until the loop is silent.
+class Recorder:
+    """Drains the ring of ticks, and what was asked and answered, into one file after the other.
+
+    Usually there is one. When a write fails, say on a full disk, ticks are counted as lost until another file can be
+    begun; the loop never notices.
 
     Args:
         mailbox: Whose ring to drain; this process is its only reader.
-        log: Where to; closed at the end.
-        leaving: Whether the recorder was asked to end. The loop may still be braking then.
+        folder: Run folder.
+        config: What the run was started with.
     """
-    closed = synced = heard = time.monotonic()
-    left, dropped = False, 0
-    while True:
-        done = left or (leaving() and time.monotonic() - heard > SILENCE_S)
-        rows = mailbox.ticks.drain()
-        changed = log.ticks(rows) | _note_link(mailbox, log)
-        if mailbox.ticks.dropped > dropped:
-            dropped = mailbox.ticks.dropped
-            log.event(time.monotonic_ns(), -1, "log", f"{dropped} ticks found no room in the ring")
-        status = mailbox.status.take()
-        left = left or (status is not None and bool(status["left"]))
+
+    def __init__(self, mailbox: Mailbox, folder: Path, config: Mapping[str, Any]) -> None:
+        self._mailbox, self._folder, self._config = mailbox, folder, config
+        self._log: LogWriter | None = None
+        self._closed = self._synced = self._heard = time.monotonic()
+        self._pending = self._dropped = self._retry_at = 0.0
+        self._lost = empty(mailbox.log.dtype)
+        self._open()
+
+    def run(self, leaving: Callable[[], bool]) -> None:
+        """Record until the loop has left; or, asked to leave, until the loop is silent: it may still be braking."""
+        left = False
+        while True:
+            done = left or (leaving() and time.monotonic() - self._heard > SILENCE_S)
+            self.round()
+            status = self._mailbox.status.take()
+            left = left or (status is not None and bool(status["left"]))
+            if done:
+                return self._guarded(self._close)
+            time.sleep(PERIOD_S)
+
+    def round(self) -> None:
+        """Move what has come to the file, and close a chunk when it is time to."""
+        rows = self._mailbox.ticks.drain()
         now = time.monotonic()
-        heard = now if len(rows) else heard
-        if changed or now - closed >= CHUNK_S:
-            due = changed or now - synced >= SYNC_S
+        self._heard = now if len(rows) else self._heard
+        if self._log is None and now >= self._retry_at:
+            self._guarded(self._open)
+        if self._log is None:
+            self._lose(len(rows))
+        else:
+            self._pending += len(rows)
+            self._guarded(lambda: self._put(rows, now))
+
+    def _put(self, rows: NDArray[np.void], now: float) -> None:
+        log = self._log
+        assert log is not None
+        changed = log.ticks(rows) | self._note_others(log)
+        if self._mailbox.ticks.dropped > self._dropped:
+            self._dropped = self._mailbox.ticks.dropped
+            log.event(time.monotonic_ns(), -1, "log", f"{self._dropped} ticks found no room in the ring")
+        if changed or now - self._closed >= CHUNK_S:
+            due = changed or now - self._synced >= SYNC_S
             log.flush(sync=due)
-            closed, synced = now, now if due else synced
-        if done:
-            return log.close()
-        time.sleep(PERIOD_S)
+            self._closed, self._synced, self._pending = now, now if due else self._synced, 0
+
+    def _note_others(self, log: LogWriter) -> bool:
+        """Note what the link to the server became, and what the operator asked; return whether there was anything."""
+        link, command = self._mailbox.link.take(), self._mailbox.operator.take()
+        if link is not None and link["note"]:
+            log.event(int(link["t_ns"]), -1, "link", bytes(link["note"].item()).decode(errors="replace"))
+        if command is not None and command["op"] not in _STREAMED:
+            numbers = " ".join(f"{value:.6g}" for value in command["args"] if value)
+            log.event(time.monotonic_ns(), -1, "operator", f"{Op(int(command['op'])).name} {numbers}".strip())
+        return link is not None or command is not None
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except OSError as error:
+            self._retry_at = time.monotonic() + SYNC_S
+            if self._log is not None:
+                self._log.abandon()
+                self._log = None
+                print(f"robostral: the log cannot be written: {error}", file=sys.stderr, flush=True)
+            self._lose(int(self._pending))
+            self._pending = 0
+
+    def _lose(self, count: int) -> None:
+        if count:
+            self._lost["lost"] += count
+            self._mailbox.log.publish(self._lost)
+
+    def _open(self) -> None:
+        path = next(path for path in map(self._folder.joinpath, part_names()) if not path.exists())
+        self._log = LogWriter(path, self._mailbox.ticks.dtype, self._config)
+        if self._lost["lost"]:
+            self._log.event(
+                time.monotonic_ns(), -1, "log", f"{self._lost['lost']} ticks lost: they could not be written"
+            )
+
+    def _close(self) -> None:
+        if self._log is not None:
+            self._log.close()
 
 
-def _note_link(mailbox: Mailbox, log: LogWriter) -> bool:
-    link = mailbox.link.take()
-    if link is None or not link["note"]:
-        return False
-    log.event(int(link["t_ns"]), -1, "link", bytes(link["note"].item()).decode(errors="replace"))
-    return True
+def part_names() -> Iterator[str]:
+    """Name the files of a run's log, in order: `log.mcap`, `log-2.mcap`, ..."""
+    return (f"log{f'-{number}' if number > 1 else ''}.mcap" for number in itertools.count(1))
 
 
 def _describe(row: Mapping[str, Any]) -> str:

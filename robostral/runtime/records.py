@@ -131,6 +131,11 @@ def link_dtype(sizes: Sizes) -> np.dtype[np.void]:
     )  # fmt: skip
 
 
+def log_dtype(sizes: Sizes) -> np.dtype[np.void]:
+    """What the recorder tells: how many ticks could not be written."""
+    return _dtype(("lost", "i8"))
+
+
 def tick_dtype(sizes: Sizes) -> np.dtype[np.void]:
     """One control tick, loop to recorder.
 

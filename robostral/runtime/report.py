@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robostral.extras import require
+from robostral.runtime.runlog import RunLog
 
 VERSIONED = ("robostral", "numpy", "numba", "pyzmq", "onnxruntime", "pybullet", "ur-rtde", "torch")
 POINTS = 1500
@@ -50,6 +51,28 @@ class Series:
     setpoint_age_ms: NDArray[np.float64]
     latency_us: NDArray[np.float64]
     events: Sequence[Event] = field(default_factory=tuple)
+
+
+def series_of(log: RunLog, joint_names: tuple[str, ...], events: Sequence[Event] = ()) -> Series:
+    """Take from a log what the plots need, and add events of one's own."""
+    ticks, commanded = log.ticks, log.ticks["written"] == 1
+    start_ns = int(ticks["t_ns"][0])
+    noted = [Event(1e-9 * (event.t_ns - start_ns), event.kind, event.text) for event in log.events]
+    return Series(
+        joint_names=joint_names,
+        t_s=1e-9 * (ticks["t_ns"] - start_ns),
+        q=ticks["q"],
+        q_c=np.where(commanded[:, None], ticks["q_c"], np.nan),
+        wakeup_us=1e-3 * ticks["wakeup_ns"],
+        setpoint_age_ms=_measured(ticks["setpoint_age_ns"], 1e-6),
+        latency_us=_measured(ticks["latency_ns"], 1e-3),
+        events=[*noted, *events],
+    )
+
+
+def _measured(values: NDArray[np.int64], scale: float) -> NDArray[np.float64]:
+    """Keep the rows that hold a measurement: -1 says that there is none."""
+    return scale * values[values >= 0].astype(np.float64)
 
 
 def percentile(values: NDArray[np.float64], p: float) -> float | None:
@@ -97,8 +120,10 @@ def write_summary(folder: Path, summary: Mapping[str, Any]) -> Path:
     return path
 
 
-def write_report(folder: Path, title: str, summary: Mapping[str, Any], series: Series) -> Path:
-    """Write `report.html`: the summary as a table and four plots, one file without links to anywhere.
+def write_report(
+    folder: Path, title: str, summary: Mapping[str, Any], series: Series, name: str = "report.html"
+) -> Path:
+    """Write a page: the summary as a table and four plots, one file without links to anywhere.
 
     Raises:
         MissingExtra: matplotlib is not installed.
@@ -110,7 +135,7 @@ def write_report(folder: Path, title: str, summary: Mapping[str, Any], series: S
         ("Events on the time line", _plot_events(series)),
     ]
     body = "".join(f"<figure><figcaption>{html.escape(name)}</figcaption>{svg}</figure>" for name, svg in figures)
-    path = folder / "report.html"
+    path = folder / name
     path.write_text(_PAGE.format(title=html.escape(title), table=_table(summary), body=body), encoding="utf-8")
     return path
 
@@ -131,16 +156,17 @@ _PAGE = """<!doctype html>
 
 def _table(summary: Mapping[str, Any]) -> str:
     return "".join(
-        f"<tr><th>{html.escape(str(key))}</th><td><code>{html.escape(_text(value))}</code></td></tr>"
+        f"<tr><th>{html.escape(str(key))}</th><td><code>{html.escape(text(value))}</code></td></tr>"
         for key, value in summary.items()
     )
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """Write a value of a summary for people."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_text(inner)}" for key, inner in value.items())
+        return ", ".join(f"{key} {text(inner)}" for key, inner in value.items())
     if isinstance(value, list | tuple):
-        return "; ".join(_text(inner) for inner in value)
+        return "; ".join(text(inner) for inner in value)
     return "not enough values" if value is None else str(value)
 
 

@@ -1,5 +1,6 @@
 """Read a run's log back as arrays, whole or cut off anywhere."""
 
+import itertools
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from mcap.stream_reader import StreamReader, breakup_chunk
 from numpy.typing import NDArray
 
 from robostral.errors import ConfigError
+from robostral.runtime.recorder import part_names
 
 
 class LogEvent(msgspec.Struct, frozen=True):
@@ -57,19 +59,23 @@ class RunLog:
 def read(path: Path) -> RunLog:
     """Read a log; what lies behind the first damaged or cut chunk is left out, and `whole` says so.
 
+    Args:
+        path: A log, or a run folder with one or more of them.
+
     Raises:
         ConfigError: There is no such file.
     """
-    if not path.is_file():
-        raise ConfigError(f"no log at '{path}'")
-    topics: dict[int, str] = {}
     found: dict[str, list[bytes]] = {"/tick": [], "/event": [], "/config": []}
-    records, whole = _records(path)
-    for record in records:
-        if isinstance(record, Channel):
-            topics[record.id] = record.topic
-        elif isinstance(record, Message):
-            found.setdefault(topics.get(record.channel_id, ""), []).append(record.data)
+    whole = True
+    for part in parts(path):
+        topics: dict[int, str] = {}
+        records, complete = read_records(part)
+        whole &= complete
+        for record in records:
+            if isinstance(record, Channel):
+                topics[record.id] = record.topic
+            elif isinstance(record, Message):
+                found.setdefault(topics.get(record.channel_id, ""), []).append(record.data)
     return RunLog(
         _columns([msgspec.json.decode(data) for data in found["/tick"]]),
         [msgspec.json.decode(data, type=LogEvent) for data in found["/event"]],
@@ -78,7 +84,21 @@ def read(path: Path) -> RunLog:
     )
 
 
-def _records(path: Path) -> tuple[list[object], bool]:
+def parts(path: Path) -> list[Path]:
+    """Return the files of a run's log in order; a file is its own only part.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    found = [path]
+    if path.is_dir():
+        found = list(itertools.takewhile(Path.exists, map(path.joinpath, part_names())))
+    if not found or not found[0].is_file():
+        raise ConfigError(f"no log at '{path}'")
+    return found
+
+
+def read_records(path: Path) -> tuple[list[object], bool]:
     """Return what whole chunks hold, each with its CRC checked, and whether the file has its proper end."""
     records: list[object] = []
     with path.open("rb") as file:
@@ -86,7 +106,7 @@ def _records(path: Path) -> tuple[list[object], bool]:
         try:
             for record in reader.records:
                 records += breakup_chunk(record, validate_crc=True) if isinstance(record, Chunk) else [record]
-        except (McapError, ValueError, OverflowError, struct.error, zstandard.ZstdError):
+        except (McapError, ValueError, OverflowError, MemoryError, struct.error, zstandard.ZstdError):
             return records, False
     return records, True
 

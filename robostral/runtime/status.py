@@ -23,6 +23,7 @@ class Status(msgspec.Struct, frozen=True):
         held: Whether the path stands still until `resume`.
         wakeups, worst_wakeup_us, late_wakeups: The self-test before the first arming: how many wake-ups, the latest,
             and whether that was more than half a period.
+        dropped_rows, lost_rows: Ticks that found no room in the ring, or that the recorder could not write.
         connected: Whether a policy server answers.
     """
 
@@ -52,6 +53,7 @@ class Status(msgspec.Struct, frozen=True):
     late_wakeups: bool
     overruns: int
     dropped_rows: int
+    lost_rows: int
     connected: bool
     server: str
 
@@ -59,9 +61,10 @@ class Status(msgspec.Struct, frozen=True):
         """Write it in one line."""
         goal = f", {1e3 * self.goal_error_m:.1f} mm from the goal" if self.goal else ""
         late = f", WOKE UP {self.worst_wakeup_us:.0f} µs LATE in the self-test" if self.late_wakeups else ""
+        lost = f", {self.lost_rows} ticks NOT LOGGED" if self.lost_rows else ""
         return (
             f"{self.mode} ({self.cause}){', held' if self.held else ''}{goal}, tick {self.tick}, "
-            f"speed {self.speed:.0%}, {self.stops} stops, {self.overruns} overruns{late}, server: {self.server}"
+            f"speed {self.speed:.0%}, {self.stops} stops, {self.overruns} overruns{late}{lost}, server: {self.server}"
         )
 
 
@@ -72,6 +75,7 @@ class StatusReader:
         self._mailbox = mailbox
         self._loop: Record = np.zeros((), mailbox.status.dtype)
         self._link: Record = np.zeros((), mailbox.link.dtype)
+        self._lost_rows = 0
 
     @property
     def record(self) -> Record:
@@ -86,12 +90,16 @@ class StatusReader:
         loop, link = self.record, self._mailbox.link.take()
         if link is not None:
             self._link[...] = link
+        log = self._mailbox.log.take()
+        if log is not None:
+            self._lost_rows = int(log["lost"])
         fields = {name: loop[name].tolist() for name in loop.dtype.names or () if name in Status.__struct_fields__}
         names = {"mode": Mode, "cause": Cause, "plant": PlantStatus, "guard": Reason}
         return msgspec.convert(
             fields
             | {name: kind(int(loop[name])).name for name, kind in names.items()}
             | {
+                "lost_rows": self._lost_rows,
                 "held": bool(loop["held"]),
                 "late_wakeups": bool(loop["late_wakeups"]),
                 "goal": loop["goal"].tolist() if loop["goal_set"] else None,

@@ -174,6 +174,25 @@ def test_a_loop_that_dies_is_named_and_the_rest_leaves(site: Path, server: str) 
     assert runlog.read(runtime.folder / "log.mcap").whole
 
 
+def test_a_recorder_that_dies_is_replaced_and_the_arm_moves_on(site: Path, server: str) -> None:
+    with Runtime(config(site, server)) as runtime:
+        reach(runtime, 1)
+        rush(runtime)
+        os.kill(runtime.pids["recorder"], signal.SIGKILL)
+        stops = runtime.status().stops
+        wait(runtime, lambda s: s.goal_error_m < 0.4)
+        tick = runtime.status().tick
+    log = runlog.read(runtime.folder)
+    assert len(runlog.parts(runtime.folder)) == 2
+    assert log.ticks["tick"][-1] >= tick
+    missing = np.diff(log.ticks["tick"]) - 1
+    assert missing.sum() <= 50  # 100 ms
+    if not stops:  # a loaded machine may have stopped it for its own reasons
+        assert (log.ticks["mode"][log.ticks["tick"] > 0] != Mode.FAULT).all()
+    starts = np.flatnonzero(missing)
+    assert len(starts) <= 1
+
+
 RUN = "import sys; from robostral.cli import main; main(['run', sys.argv[1]])"
 
 

@@ -1,6 +1,7 @@
 """Laws of the log: every bit comes back, and it opens wherever it was cut."""
 
 import os
+import resource
 import signal
 import time
 from collections.abc import Iterator
@@ -13,14 +14,16 @@ from mcap.reader import make_reader
 
 from robostral.errors import ConfigError
 from robostral.process import Child
-from robostral.runtime import records, runlog
+from robostral.runtime import log_commands, records, runlog
 from robostral.runtime.child import Settings
 from robostral.runtime.config import DriverConfig, RunConfig
 from robostral.runtime.ladder import Cause, Mode
 from robostral.runtime.mailbox import Mailbox, memory_bytes
 from robostral.runtime.realtime import Bell, shared_memory
-from robostral.runtime.recorder import LogWriter
+from robostral.runtime.recorder import LogWriter, Recorder
 from robostral.runtime.records import Sizes
+from robostral.runtime.recover import rewrite
+from robostral.runtime.status import StatusReader
 
 SIZES = Sizes(n=6, obs=27, horizon=3, external=7, ring=1024)
 CONFIG = RunConfig("ur5e", DriverConfig("sim"), "b", "tcp://127.0.0.9:1", "keys")
@@ -155,15 +158,109 @@ def feed(mailbox: Mailbox, seconds: float) -> int:
     return pushed
 
 
-def test_a_killed_recorder_loses_at_most_100_ms(tmp_path: Path, shared: tuple[int, Bell]) -> None:
-    mailbox = Mailbox(SIZES, shared[0])
+def test_a_killed_recorder_loses_at_most_100_ms_and_the_next_one_goes_on(
+    tmp_path: Path, shared: tuple[int, Bell]
+) -> None:
+    mailbox, rng = Mailbox(SIZES, shared[0]), np.random.default_rng(0)
     feed(mailbox, 0.01)  # compile before the clock counts
-    with start(tmp_path, *shared) as child:
-        pushed = feed(mailbox, 0.8)
-        os.kill(child.pid, signal.SIGKILL)
-    log = runlog.read(tmp_path / "log.mcap")
-    assert not log.whole
-    assert pushed - 1 - log.ticks["tick"][-1] <= 50
+    for kill in range(5):
+        with start(tmp_path, *shared) as child:
+            pushed = feed(mailbox, 0.3 + 0.2 * rng.random())
+            os.kill(child.pid, signal.SIGKILL)
+        part = runlog.parts(tmp_path)[-1]
+        assert part.name == ("log.mcap" if kill == 0 else f"log-{kill + 1}.mcap")
+        log = runlog.read(part)
+        assert not log.whole
+        assert pushed - 1 - log.ticks["tick"][-1] <= 50
+        rewrite(part, tmp_path / f"whole-{kill}.mcap")
+        whole = runlog.read(tmp_path / f"whole-{kill}.mcap")
+        assert whole.whole
+        np.testing.assert_array_equal(whole.ticks["q_c"], log.ticks["q_c"])
+    assert len(runlog.read(tmp_path).ticks["tick"]) > 5 * 100
+
+
+def edges(raw: bytes) -> list[int]:
+    """Return where each record of a file begins, and where the last one ends."""
+    found, at = [], 8
+    while at < len(raw) - 8:
+        found.append(at)
+        at += 9 + int.from_bytes(raw[at + 1 : at + 9], "little")
+    return [*found, at]
+
+
+def test_a_log_cut_at_every_record_edge_and_anywhere_opens(tmp_path: Path) -> None:
+    ticks = write(tmp_path / "log.mcap", 100)
+    raw, cut = (tmp_path / "log.mcap").read_bytes(), tmp_path / "cut.mcap"
+    found = edges(raw)
+    sizes = {edge + step for edge in found for step in (-1, 0, 1)}
+    sizes |= set(np.random.default_rng(7).integers(0, len(raw), 500).tolist())
+    chunks = [edge for edge in found if raw[edge] == 6]  # opcode of a chunk
+    assert len(chunks) >= 5
+    for size in sorted(sizes):
+        cut.write_bytes(raw[:size])
+        log = runlog.read(cut)
+        ends = [edge + 9 + int.from_bytes(raw[edge + 1 : edge + 9], "little") for edge in chunks]
+        whole = sum(end <= size for end in ends)
+        count = len(log.ticks["tick"]) if log.ticks else 0
+        assert count >= 25 * (whole - 1)  # the first chunk holds the configuration
+        np.testing.assert_array_equal(log.ticks["q_c"] if count else [], ticks["q_c"][:count] if count else [])
+
+
+def test_a_full_disk_costs_ticks_which_are_counted_and_then_another_file_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mailbox = Mailbox(SIZES)
+    recorder = Recorder(mailbox, tmp_path, msgspec.to_builtins(CONFIG))
+    status, ticks = StatusReader(mailbox), rows(300)
+
+    def record(begin: int) -> None:
+        for row in ticks[begin : begin + 100]:
+            mailbox.ticks.push(row)
+        recorder.round()
+        recorder._closed = 0.0  # the chunk's time is up
+        recorder.round()
+
+    record(0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "log.mcap").stat().st_size + 100, hard))
+    try:
+        record(100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+    recorder._retry_at = 0.0
+    record(200)
+    recorder._close()
+    log = runlog.read(tmp_path)
+    assert [part.name for part in runlog.parts(tmp_path)] == ["log.mcap", "log-2.mcap"]
+    assert log.ticks["tick"].tolist() == [*range(100), *range(200, 300)]
+    assert status.read().lost_rows == 100
+    assert "100 ticks lost: they could not be written" in [event.text for event in log.events]
+
+
+def test_what_the_operator_asked_is_in_the_log(tmp_path: Path) -> None:
+    mailbox = Mailbox(SIZES)
+    recorder, command = Recorder(mailbox, tmp_path, {}), records.empty(mailbox.operator.dtype)
+    command["op"], command["args"][:2] = records.Op.MOVE_TO, (0.5, -1.0)
+    mailbox.operator.publish(command)
+    recorder.round()
+    recorder._close()
+    assert [event.text for event in runlog.read(tmp_path).events] == ["MOVE_TO 0.5 -1"]
+
+
+def test_the_commands_show_plot_and_recover_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "log.mcap", 300)
+    log_commands.show(tmp_path)
+    assert "BRAKE because CHUNK_STALE" in capsys.readouterr().out
+    log_commands.plot(tmp_path / "log.mcap", out=tmp_path / "page.html")
+    assert "<svg" in (tmp_path / "page.html").read_text()
+    (tmp_path / "cut.mcap").write_bytes((tmp_path / "log.mcap").read_bytes()[:-500])
+    log_commands.recover(tmp_path / "cut.mcap")
+    with (tmp_path / "cut.recovered.mcap").open("rb") as file:
+        assert len(list(make_reader(file).iter_messages(topics=["/tick"]))) == 300
+    with pytest.raises(ConfigError, match="exists"):
+        log_commands.recover(tmp_path / "cut.mcap")
 
 
 def test_a_recorder_asked_to_leave_waits_for_the_loop_to_leave(tmp_path: Path, shared: tuple[int, Bell]) -> None:
