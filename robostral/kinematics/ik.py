@@ -70,7 +70,7 @@ def ik(
             return q
         restarts = min(restarts, 1)  # the closed form is complete: the search below only measures how near one can get
     if lm_kernel(chain.model, limits.array, T, near, restarts, seed, work, q) != OK:
-        raise NoSolution(q, _residual(chain, T, q))
+        raise NoSolution(q, pose_residual(chain, T, q))
     if posture is None or chain.n <= 6:
         return q
     return _settle(chain, limits, T, as_joints("posture", posture, chain), work, q)
@@ -86,7 +86,8 @@ def _settle(
     return settled if error < TOLERANCE * TOLERANCE else q
 
 
-def _residual(chain: Chain, T: FloatArray, q: FloatArray) -> tuple[float, float]:
+def pose_residual(chain: Chain, T: FloatArray, q: FloatArray) -> tuple[float, float]:
+    """Return how far from a pose (4, 4) the tcp is at joint positions (n,): distance [m] and angle [rad]."""
     T_now, rotvec = np.empty((4, 4)), np.empty(3)
     fk.tcp_kernel(chain.model, q, T_now)
     rotvec_kernel(np.ascontiguousarray(T[:3, :3] @ T_now[:3, :3].T), rotvec)

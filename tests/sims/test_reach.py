@@ -3,13 +3,15 @@
 import msgspec
 import numpy as np
 import pytest
+from robostral_sims.engines import engine_names
 from robostral_sims.env import CellEnv
-from robostral_sims.scene import ArmMount, Scene, load_scene
+from robostral_sims.scene import ArmMount, Region, Scene, load_scene
 from robostral_sims.tasks.reach import Reach
 
-from robostral.arm import load_arm
-from robostral.arm.limits import Q_MAX, Q_MIN
+from robostral.arm import arm_names, load_arm
+from robostral.arm.limits import DQ, Q_MAX, Q_MIN
 from robostral.errors import ConfigError
+from robostral.kinematics import condition
 from robostral.kinematics.fk import tcp_kernel
 from robostral.kinematics.jacobian import jacobian_kernel
 
@@ -74,7 +76,7 @@ def test_the_experts_goal_is_a_smooth_function_of_the_pose(task):
         goal = task.sample_goal(rng)
         T, moved = pose(goal), pose(goal)
         moved[:3, 3] += (shift := rng.normal(scale=1e-5, size=3))
-        q, near = task._solve(T), task._solve(moved)
+        q, near = task.branch.solve(T), task.branch.solve(moved)
         np.testing.assert_allclose(tcp(q), T, atol=1e-9)
         jacobian_kernel(ARM.chain.model, q, J)
         np.testing.assert_allclose(J @ (near - q), [*shift, 0, 0, 0], atol=1e-7)
@@ -123,6 +125,36 @@ def test_the_expert_reaches_every_goal_on_every_plant():
         cycles.append(info["time_s"])
     assert np.mean(cycles) < 1.5
     env.close()
+
+
+@pytest.mark.parametrize("engine", engine_names())
+@pytest.mark.parametrize("arm", [name for name in arm_names() if load_arm(name).chain.n >= 6])
+def test_every_arm_reaches_on_every_engine(arm, engine):
+    env = CellEnv(arm=arm, engine=engine)
+    for seed in range(3):
+        obs, info = env.reset(seed=20_000 + seed)
+        while info["reason"] == "running":
+            obs, _, _, _, info = env.step(env.to_action(env.expert(obs)))
+        assert info["success"], info
+        assert info["limited"] == 0
+    env.close()
+
+
+def test_goals_that_are_reached_badly_are_drawn_anew():
+    arm, scene = load_arm("ur3e"), load_scene("ur3e-reach")
+    task, rng = Reach(arm, scene), np.random.default_rng(0)
+    drawn = np.array([condition.condition(arm.chain, task.branch.solve(pose(task._draw(rng)))) for _ in range(100)])
+    kept = [condition.condition(arm.chain, task.branch.solve(pose(task.sample_goal(rng)))) for _ in range(100)]
+    assert drawn.max() > 17.0 > 16.5 >= max(kept), "the guard slows an arm down from 17 on"
+    far = Reach(arm, msgspec.structs.replace(scene, regions={"goals": Region((2.0, 2.0, 2.0), (3.0, 3.0, 3.0))}))
+    with pytest.raises(ConfigError, match="'ur3e' reaches none of 1000 poses"):
+        far.sample_goal(rng)
+
+
+def test_slow_joints_get_smaller_actions_and_the_ur5e_keeps_its_own(task):
+    iiwa = Reach(load_arm("iiwa14"), load_scene("iiwa14-reach"))
+    assert iiwa.contract.action.high[0] <= 0.9 * 0.04 * load_arm("iiwa14").limits.array[DQ].min() + 5e-4
+    assert task.contract.action.high == (0.06,) * 6
 
 
 def test_no_way_of_failing_beats_standing_still_and_none_beats_the_expert():

@@ -8,9 +8,12 @@ from numpy.typing import NDArray
 
 from robostral.arm import Arm
 from robostral.arm.chain import FloatArray
+from robostral.arm.limits import DDQ, DQ, Q_MAX, Q_MIN
 from robostral.contract import Action, Contract, Device, Rate
 from robostral.errors import ConfigError
 from robostral.jit import kernel
+from robostral.kinematics import NoSolution, condition
+from robostral.kinematics.branch import Branch
 from robostral.kinematics.fk import tcp_kernel
 from robostral.kinematics.se3 import (
     matrix_from_quat_kernel,
@@ -18,7 +21,6 @@ from robostral.kinematics.se3 import (
     matrix_from_rotvec_kernel,
     quat_from_matrix_kernel,
 )
-from robostral.kinematics.ur import is_ur, ur_ik_all_kernel
 from robostral.requirements import requirements_of
 from robostral.signals import obs_field
 from robostral_sims.randomize import NOMINAL, Plant, ranges
@@ -34,6 +36,10 @@ MAX_YAW_RAD = math.radians(90.0)
 _DT_S, _HORIZON, _DELTA_RAD, _LATENCY_S = 0.04, 3, 0.06, 0.02
 _GAIN, _BRAKING, _LEAD_S = 0.6, 8.0, 0.03
 """Of the expert: share of what is left per step [1], deceleration [rad/s²], lead of the set-point over the arm [s]."""
+_SPEED_SHARE, _BRAKING_SHARE = 0.9, 0.8
+"""Of the slowest joint's limits: what an action and the expert's deceleration may be at most."""
+_MAX_CONDITION, _MARGIN_RAD, _DRAWS = 16.5, 0.1, 1000
+"""Of a goal: condition number, just below the guard's; distance to every joint limit; and how often one is drawn."""
 _HOME_SHARE = 0.2
 """Share of episodes that begin at home; the others begin at a pose drawn like a goal."""
 
@@ -42,36 +48,47 @@ class Reach:
     """Reach a 6-DoF pose: within 5 mm and 3 deg, measured, for 0.2 s without a break.
 
     Goals are uniform in the cell's region `goals`; the tool points down as at home, tilted by up to 45 deg to any side
-    (uniform on the cap of the sphere) and turned by a yaw within +-90 deg of home's.
+    (uniform on the cap of the sphere) and turned by a yaw within +-90 deg of home's. Poses that the arm reaches badly,
+    by a condition number above 16.5 or within 0.1 rad of a joint's limit, are drawn anew.
 
     Args:
         arm: The arm; at its home the tool must point down.
         scene: The cell; its region `goals` is the box.
 
     Raises:
-        ConfigError: The cell has no region `goals`, or the arm no closed form.
+        ConfigError: The cell has no region `goals`, or the arm reaches hardly anything there.
+        InvalidArray: The arm has neither six nor seven joints.
     """
 
     time_limit_s = 6.0
     ranges = ranges("stiffness", "feed_forward", latency_s=(0.0, _LATENCY_S))
 
     def __init__(self, arm: Arm, scene: Scene) -> None:
-        if not is_ur(arm.chain):
-            raise ConfigError(f"task 'Reach' needs the closed form of a UR arm; '{arm.name}' has none")
         if "goals" not in scene.regions:
             raise ConfigError(f"task 'Reach' needs a region 'goals' in its cell; it has {sorted(scene.regions)}")
         self.box = scene.regions["goals"]
         self._arm, self._held_s = arm, 0.0
         self._T_home = np.empty((4, 4))
         tcp_kernel(arm.chain.model, arm.home, self._T_home)
-        self._R: FloatArray = np.empty((3, 3))
-        self._Q: FloatArray = np.empty((8, 6))
-        self._branch = int(np.nanargmin(np.linalg.norm(self._branches(self._T_home) - arm.home, axis=1)))
-        self.contract = _contract(arm)
+        self.branch = Branch(arm.chain, arm.limits, arm.home)
+        self._braking = min(_BRAKING, _BRAKING_SHARE * float(arm.limits.array[DDQ].min()))
+        self._delta = min(_DELTA_RAD, round(_SPEED_SHARE * float(arm.limits.array[DQ].min()) * _DT_S, 3))
+        self.contract = _contract(arm, self._delta)
         self.requirements = requirements_of(arm, max_latency_s=_LATENCY_S)
 
     def sample_goal(self, rng: np.random.Generator) -> FloatArray:
-        """Draw a goal as the contract's external vector: p [m] and quat_wxyz in `base`, shape (7,)."""
+        """Draw a goal as the contract's external vector: p [m] and quat_wxyz in `base`, shape (7,).
+
+        Raises:
+            ConfigError: The arm reaches hardly any pose of the box.
+        """
+        for _ in range(_DRAWS):
+            goal = self._draw(rng)
+            if self._is_reached_well(goal):
+                return goal
+        raise ConfigError(f"arm '{self._arm.name}' reaches none of {_DRAWS} poses of {self.box}: move the box")
+
+    def _draw(self, rng: np.random.Generator) -> FloatArray:
         tilt = math.acos(rng.uniform(math.cos(MAX_TILT_RAD), 1.0))
         side, yaw = rng.uniform(-math.pi, math.pi), rng.uniform(-MAX_YAW_RAD, MAX_YAW_RAD)
         R = _rotation(tilt * math.cos(side), tilt * math.sin(side), 0.0) @ _rotation(0.0, 0.0, yaw)
@@ -88,7 +105,7 @@ class Reach:
         self._held_s = 0.0
         external = self.sample_goal(rng)
         from_home, other = rng.random() < _HOME_SHARE, self.sample_goal(rng)
-        return Start(self._arm.home.copy() if from_home else self._solve(_pose(other)), external)
+        return Start(self._arm.home.copy() if from_home else self.branch.solve(_pose(other)), external)
 
     def judge(
         self, obs: NDArray[np.float32], chunk: NDArray[np.float32], *, stopped: bool, truth: Truth | None = None
@@ -101,7 +118,7 @@ class Reach:
         success = not stopped and inside and held_s >= SETTLED_S - 1e-9
         reward = -10.0 * position * _DT_S  # nearer is better at every moment, so sooner is better as well
         reward -= 1.0 * rotation * _DT_S  # a rad weighs as much as 0.1 m: both errors then end together
-        reward -= 0.25 * float(np.mean(np.square(chunk[0] / _DELTA_RAD))) * _DT_S  # no more motion than is needed
+        reward -= 0.25 * float(np.mean(np.square(chunk[0] / self._delta))) * _DT_S  # no more motion than is needed
         reward += 10.0 * success  # more than a moment can cost: settling always pays
         reward -= 60.0 * stopped  # more than the worst episode costs: running into the guard is no way out
         figures = {"position_error_m": position, "rotation_error_rad": rotation}
@@ -114,7 +131,7 @@ class Reach:
             obs: Shape (27,) or (rows, 27).
 
         Returns:
-            Chunks [rad], shape (3, n) or (rows, 3, n): straight in joint space to home's branch of the closed form.
+            Chunks [rad], shape (3, n) or (rows, 3, n): straight in joint space, in home's branch.
         """
         rows = np.atleast_2d(obs)
         n = self._arm.chain.n
@@ -123,24 +140,17 @@ class Reach:
             T = np.eye(4)
             matrix_from_rot6d_kernel(row[2 * n + 3 : 2 * n + 9], T[:3, :3])
             T[:3, 3] = row[2 * n : 2 * n + 3]
-            _straight(self._solve(T) - row[:n], row[n : 2 * n], chunk)
+            _straight(self.branch.solve(T) - row[:n], row[n : 2 * n], self._delta, self._braking, chunk)
         return chunks.reshape(*np.shape(obs)[:-1], _HORIZON, n)
 
-    def _solve(self, T_base_tcp: FloatArray) -> FloatArray:
-        """Return the joint positions of a pose in home's own branch, where they are a smooth function of the pose.
-
-        Raises:
-            ConfigError: Nothing inside the limits reaches it.
-        """
-        q: FloatArray = self._branches(T_base_tcp)[self._branch].copy()
-        if np.isnan(q[0]):
-            raise ConfigError(f"no pose of home's branch reaches p = {np.round(T_base_tcp[:3, 3], 4).tolist()} m")
-        return q
-
-    def _branches(self, T_base_tcp: FloatArray) -> FloatArray:
-        """Return all branches of the closed form, one per row, each at the full turns nearest to home."""
-        ur_ik_all_kernel(self._arm.chain.model, self._arm.limits.array, T_base_tcp, self._arm.home, self._R, self._Q)
-        return self._Q
+    def _is_reached_well(self, goal: FloatArray) -> bool:
+        try:
+            q = self.branch.solve(_pose(goal))
+        except NoSolution:
+            return False
+        limits = self._arm.limits.array
+        room = float(np.minimum(q - limits[Q_MIN], limits[Q_MAX] - q).min())
+        return room >= _MARGIN_RAD and float(condition.condition(self._arm.chain, q)) <= _MAX_CONDITION
 
 
 def _rotation(x: float, y: float, z: float) -> FloatArray:
@@ -157,25 +167,25 @@ def _pose(external: FloatArray) -> FloatArray:
 
 
 @kernel
-def _straight(error: FloatArray, dq: FloatArray, chunk: NDArray[np.float32]) -> None:
+def _straight(error: FloatArray, dq: FloatArray, delta: float, deceleration: float, chunk: NDArray[np.float32]) -> None:
     """Fill the deltas [rad], shape (H, n), that end `error` [rad] on a straight line, fast and without overshoot."""
     left = error - _LEAD_S * dq
     for step in range(chunk.shape[0]):
         far = np.max(np.abs(left))
-        braking = math.sqrt(2.0 * _BRAKING * far) * _DT_S
-        share = min(_GAIN, min(_DELTA_RAD, braking) / max(far, 1e-12))
+        braking = math.sqrt(2.0 * deceleration * far) * _DT_S
+        share = min(_GAIN, min(delta, braking) / max(far, 1e-12))
         for i in range(left.shape[0]):
             chunk[step, i] = share * left[i]
             left[i] -= share * left[i]
 
 
-def _contract(arm: Arm) -> Contract:
+def _contract(arm: Arm, delta: float) -> Contract:
     n = arm.chain.n
     obs = tuple(obs_field(name, n) for name in ("q", "dq", "goal_position", "goal_rot6d", "goal_error"))
     action = Action(
         kind="joint_position_delta",
-        low=(-_DELTA_RAD,) * n,
-        high=(_DELTA_RAD,) * n,
+        low=(-delta,) * n,
+        high=(delta,) * n,
         unit="rad",
         frame="joint",
         horizon=_HORIZON,
