@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robostral.kinematics.se3 import matrix_from_quat_kernel
-from robostral_sims.scene import Box, Compound, Pose, Primitive, Shape, Solid, Sphere
+from robostral_sims.scene import Box, Compound, Cylinder, Jaw, Pose, Primitive, Shape, Solid, Sphere, Tool, Vacuum
 
 FloatArray = NDArray[np.float64]
 
@@ -42,6 +42,20 @@ def compute_inertia(shape: Shape, mass: float) -> tuple[FloatArray, FloatArray]:
         R = rotation(solid.pose)
         tensor += R @ np.diag(m * _gyration(solid.shape)) @ R.T + m * (c @ c * np.eye(3) - np.outer(c, c))
     return com, tensor
+
+
+def parts_of(tool: Jaw | Vacuum | Tool) -> list[tuple[str, Shape, float]]:
+    """Return the rigid parts of a tool: link, shape in the link's frame, mass [kg]; a jaw's density is even."""
+    if isinstance(tool, Tool):
+        return [("tool", tool.shape, tool.mass)]
+    if isinstance(tool, Vacuum):
+        tube = Solid(Cylinder(tool.radius, tool.length), Pose((0.0, 0.0, tool.length / 2.0)))
+        return [("tool", Compound((tube,)), tool.mass)]
+    palm, finger = math.prod(tool.palm), math.prod(tool.finger)
+    share = tool.mass / (palm + 2.0 * finger)
+    solid = Solid(Box(tool.palm), Pose((0.0, 0.0, tool.palm[2] / 2.0)))
+    fingers = [(f"finger{k}", Box(tool.finger), share * finger) for k in range(2)]
+    return [("tool", Compound((solid,)), share * palm), *fingers]
 
 
 def _volume(shape: Primitive) -> float:

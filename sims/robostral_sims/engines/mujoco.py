@@ -273,8 +273,8 @@ class MujocoWorld:
             rows = np.flatnonzero(d.efc_id[: d.ne] == mount.welds[self._held[i]])[:3]
             pull = d.xmat[mount.tool].reshape(3, 3).T @ d.efc_force[rows]
             self._pull[i] += (pull - self._pull[i]) * min(1.0, self._dt_s / _SEAL_S)
-            shear, tension = np.linalg.norm(self._pull[i, :2]), max(self._pull[i, 2], 0.0)
-            if np.hypot(shear, tension) > cup.force:
+            # what presses on the cup does not open it, and its friction holds the part sideways
+            if self._pull[i, 2] > 0.0 and np.linalg.norm(self._pull[i]) > cup.force:
                 self._release(i)
                 self._lost[i] = True  # air comes in until it is switched off
         elif not self._lost[i]:

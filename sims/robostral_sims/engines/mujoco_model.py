@@ -5,7 +5,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from robostral.arm import Arm
 from robostral.arm.chain import rotation_rpy
@@ -19,22 +19,21 @@ from robostral_sims.scene import (
     ArmMount,
     Body,
     Box,
-    Compound,
     Conveyor,
-    Cylinder,
     Jaw,
     Material,
-    Pose,
     Primitive,
     Scene,
     Shape,
-    Solid,
     Sphere,
     Tool,
     Vacuum,
 )
+from robostral_sims.solids import compute_inertia, parts_of, solids_of
 
 mj: Any = require("mujoco", "sim")
+
+FloatArray = NDArray[np.float64]
 
 CUP_M = 1e-4
 """Radius of the ball in the middle of a vacuum cup's rim that finds what is before it."""
@@ -134,7 +133,8 @@ class _Draft:
         for k, joint in enumerate(table.joints):
             origin = joint.origin
             body = body.add_body(name=f"arm{i}.{k}", pos=origin.xyz, quat=_quat(rotation_rpy(origin.rpy)))
-            _set_inertia(body, joint.link)
+            R = rotation_rpy(joint.link.rpy)
+            _set_inertia(body, joint.link.mass, joint.link.com, R @ inertia_matrix(joint.link.inertia) @ R.T)
             slides = joint.kind == "prismatic"
             body.add_joint(
                 name=f"arm{i}.{k}",
@@ -155,34 +155,32 @@ class _Draft:
         for name, kind in (("force", mj.mjtSensor.mjSENS_FORCE), ("torque", mj.mjtSensor.mjSENS_TORQUE)):
             self._spec.add_sensor(name=f"tool{i}.{name}", type=kind, objtype=mj.mjtObj.mjOBJ_SITE, objname=f"tool{i}")
         material = Material() if isinstance(tool, Vacuum) else self._scene.material(tool)
-        if isinstance(tool, Jaw):
-            self._add_jaw(i, body, tool, material)
-        elif isinstance(tool, Vacuum):
-            tube = Compound((Solid(Cylinder(tool.radius, tool.length), Pose((0.0, 0.0, tool.length / 2.0))),))
-            self._add_shape(body, f"tool{i}", f"arm{i}", tube, tool.mass, material)
+        (_, shape, mass), *fingers = parts_of(tool)
+        self._add_shape(body, f"tool{i}", f"arm{i}", shape, mass, material)
+        if isinstance(tool, Vacuum):
             body.add_geom(name=f"cup{i}", pos=(0.0, 0.0, tool.length - CUP_M), mass=0.0, **_geometry(Sphere(CUP_M)))
-        else:
-            self._add_shape(body, f"tool{i}", f"arm{i}", tool.shape, tool.mass, material)
+        if isinstance(tool, Jaw):
+            for k, (_, shape, mass) in enumerate(fingers):
+                slider = self._add_slide(f"tool{i}.{k}", body, tool, side=1.0 - 2.0 * k)
+                self._add_shape(slider, f"tool{i}.{k}", f"arm{i}", shape, mass, material)
+            self._add_gear(i)
 
-    def _add_jaw(self, i: int, body: Any, jaw: Jaw, material: Material) -> None:
-        """Add a palm, and two fingers on slides whose coordinates are half the gap; a gear makes them one."""
-        palm, finger = float(np.prod(jaw.palm)), float(np.prod(jaw.finger))
-        density = jaw.mass / (palm + 2.0 * finger)
-        solid = Compound((Solid(Box(jaw.palm), Pose((0.0, 0.0, jaw.palm[2] / 2.0))),))
-        self._add_shape(body, f"tool{i}", f"arm{i}", solid, density * palm, material)
-        for k, side in enumerate((1.0, -1.0)):
-            name = f"tool{i}.{k}"
-            at = (0.0, side * jaw.finger[1] / 2.0, jaw.palm[2] + jaw.finger[2] / 2.0)
-            slider = body.add_body(name=name, pos=at)
-            slider.add_joint(
-                name=name,
-                type=mj.mjtJoint.mjJNT_SLIDE,
-                axis=(0.0, side, 0.0),
-                limited=1,
-                range=(0.0, jaw.opening / 2.0),
-                **_motor(jaw.force),
-            )
-            self._add_shape(slider, name, f"arm{i}", Box(jaw.finger), density * finger, material)
+    def _add_slide(self, name: str, body: Any, jaw: Jaw, side: float) -> Any:
+        """Add the body of a finger, on a slide whose coordinate is half the gap."""
+        at = (0.0, side * jaw.finger[1] / 2.0, jaw.palm[2] + jaw.finger[2] / 2.0)
+        slider = body.add_body(name=name, pos=at)
+        slider.add_joint(
+            name=name,
+            type=mj.mjtJoint.mjJNT_SLIDE,
+            axis=(0.0, side, 0.0),
+            limited=1,
+            range=(0.0, jaw.opening / 2.0),
+            **_motor(jaw.force),
+        )
+        return slider
+
+    def _add_gear(self, i: int) -> None:
+        """Make the fingers of a jaw move as one."""
         self._spec.add_equality(
             type=mj.mjtEq.mjEQ_JOINT,
             objtype=mj.mjtObj.mjOBJ_JOINT,
@@ -258,14 +256,13 @@ class _Draft:
             self._surfaces.append((f"{name}.{k}", owner, Material()))
 
     def _add_shape(self, body: Any, name: str, owner: str, shape: Shape, mass: float, material: Material) -> None:
-        """Add the primitives of a shape; its mass is spread evenly over their volume."""
-        solids = shape.solids if isinstance(shape, Compound) else (Solid(shape),)
-        volume = sum(_volume(solid.shape) for solid in solids)
-        for k, solid in enumerate(solids):
-            share = mass * _volume(solid.shape) / volume
+        """Add the primitives of a shape; its mass is spread evenly over them."""
+        for k, solid in enumerate(solids_of(shape)):
             at = {"pos": solid.pose.p, "quat": solid.pose.quat_wxyz}
-            body.add_geom(name=f"{name}.{k}", mass=share, **at, **_geometry(solid.shape))
+            body.add_geom(name=f"{name}.{k}", mass=0.0, **at, **_geometry(solid.shape))
             self._surfaces.append((f"{name}.{k}", owner, material))
+        if mass > 0.0:
+            _set_inertia(body, mass, *compute_inertia(shape, mass))
 
 
 def compute_contact(one: Material, other: Material, weight: float, dt_s: float) -> tuple[float, float, float]:
@@ -330,10 +327,9 @@ def _stiff(dt_s: float) -> dict[str, Any]:
     return {"solref": (-_RECOVERY / dt_s**2, -1.0 / dt_s), "solimp": (_STIFFEST, _STIFFEST, 1.0, 0.5, 1.0)}
 
 
-def _set_inertia(body: Any, link: Link) -> None:
-    R = rotation_rpy(link.rpy)
-    tensor = R @ inertia_matrix(link.inertia) @ R.T
-    body.mass, body.ipos, body.explicitinertial = link.mass, link.com, True
+def _set_inertia(body: Any, mass: float, com: ArrayLike, tensor: FloatArray) -> None:
+    """Set mass [kg], centre of mass [m] and inertia about it [kg·m²], shape (3, 3)."""
+    body.mass, body.ipos, body.explicitinertial = mass, com, True
     body.fullinertia = tensor[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
 
 
@@ -347,15 +343,7 @@ def _geometry(shape: Primitive) -> dict[str, Any]:
     return {"type": kind, "size": size, "contype": 0, "conaffinity": 0}
 
 
-def _volume(shape: Primitive) -> float:
-    if isinstance(shape, Box):
-        return float(np.prod(shape.size))
-    if isinstance(shape, Sphere):
-        return 4.0 / 3.0 * np.pi * shape.radius**3
-    return np.pi * shape.radius**2 * shape.length
-
-
-def _quat(R: NDArray[np.float64]) -> NDArray[np.float64]:
+def _quat(R: FloatArray) -> FloatArray:
     quat = np.empty(4)
     quat_from_matrix_kernel(R, quat)
     return quat

@@ -15,8 +15,6 @@ from robostral_sims.engines import EngineError
 from robostral_sims.scene import (
     Body,
     Box,
-    Compound,
-    Cylinder,
     Jaw,
     Material,
     Pose,
@@ -27,7 +25,7 @@ from robostral_sims.scene import (
     Tool,
     Vacuum,
 )
-from robostral_sims.solids import compute_inertia, rotation, solids_of
+from robostral_sims.solids import compute_inertia, parts_of, rotation, solids_of
 
 FloatArray = NDArray[np.float64]
 _DOT = '<visual><geometry><box size="0.001 0.001 0.001"/></geometry></visual>'
@@ -125,20 +123,6 @@ def write_urdf(path: Path, arm: Arm, tool: Jaw | Vacuum | Tool | None, *, drawn:
             link.append(ElementTree.fromstring(_DOT))  # noqa: S314
     ElementTree.ElementTree(robot).write(path, encoding="utf-8")
     return str(path)
-
-
-def parts_of(tool: Jaw | Vacuum | Tool) -> list[tuple[str, Shape, float]]:
-    """Return the rigid parts of a tool: link, shape in the link's frame, mass [kg]; a jaw's density is even."""
-    if isinstance(tool, Tool):
-        return [("tool", tool.shape, tool.mass)]
-    if isinstance(tool, Vacuum):
-        tube = Solid(Cylinder(tool.radius, tool.length), Pose((0.0, 0.0, tool.length / 2.0)))
-        return [("tool", Compound((tube,)), tool.mass)]
-    palm, finger = math.prod(tool.palm), math.prod(tool.finger)
-    share = tool.mass / (palm + 2.0 * finger)
-    solid = Solid(Box(tool.palm), Pose((0.0, 0.0, tool.palm[2] / 2.0)))
-    fingers = [(f"finger{k}", Box(tool.finger), share * finger) for k in range(2)]
-    return [("tool", Compound((solid,)), share * palm), *fingers]
 
 
 def _tool_links(tool: Jaw | Vacuum | Tool) -> Iterable[str]:

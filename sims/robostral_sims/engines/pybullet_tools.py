@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from robostral.arm import Arm
 from robostral.arm.limits import TAU
-from robostral_sims.engines.pybullet_build import apply_material, parts_of
+from robostral_sims.engines.pybullet_build import apply_material
 from robostral_sims.scene import ArmMount, Jaw, Material, Scene, Vacuum
-from robostral_sims.solids import rotation
+from robostral_sims.solids import parts_of, rotation
 
 FloatArray = NDArray[np.float64]
 
