@@ -44,7 +44,8 @@ class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         arm: Arm's name.
         engine: Engine's name.
         cell: Cell preset by name or path; `<arm>-<task>` by default.
-        rate_hz: Control rate [Hz], a multiple of the policy's rate inside the requirements' range.
+        rate_hz: Control rate [Hz], a multiple of the policy's rate inside the requirements' range; None is 250 Hz, or
+            the lowest rate of that range where that is higher.
         randomize: Whether each episode draws its own plant; otherwise all are the nominal one.
         render_mode: None or `rgb_array`.
 
@@ -64,7 +65,7 @@ class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         arm: str = "ur5e",
         engine: str = "pybullet",
         cell: str | None = None,
-        rate_hz: float = 250.0,
+        rate_hz: float | None = None,
         randomize: bool = True,
         render_mode: str | None = None,
     ) -> None:
@@ -84,6 +85,7 @@ class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self.sealed = Sealed.seal(self.task.contract)
         self._ranges = self.task.ranges if randomize else {}
         low_hz, high_hz = self.requirements.control_hz
+        rate_hz = max(250.0, low_hz) if rate_hz is None else rate_hz
         if not low_hz <= rate_hz <= high_hz:
             raise ConfigError(f"rate_hz = {rate_hz:g} is outside the control rates [{low_hz:g}, {high_hz:g}] Hz")
         self._stepper = CellStepper(model, self.contract, self.scene, 1.0 / rate_hz)

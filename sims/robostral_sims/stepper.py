@@ -14,6 +14,7 @@ from robostral.signals import Signals
 from robostral_sims.engines import World
 from robostral_sims.scene import Jaw, Scene, Vacuum
 from robostral_sims.tasks import Start, Task, Truth
+from robostral_sims.torque_path import TorquePath
 
 
 class CellStepper:
@@ -48,6 +49,8 @@ class CellStepper:
         shapes = (n, n, (len(scene.parts), 13), (len(scene.arms), 2), 1)
         self.truth = Truth(*[np.zeros(shape) for shape in shapes])
         self._plan_tools(contract, scene)
+        impedance = contract.action.impedance
+        self._path = TorquePath(self._guard, impedance, scene.arms[0]) if impedance else None
         self._waiting: deque[NDArray[np.float32]] = deque()
 
     def _plan_tools(self, contract: Contract, scene: Scene) -> None:
@@ -63,11 +66,12 @@ class CellStepper:
         self._tool_arms = [i for i, _ in found]
         self._tools_c = np.zeros(len(scene.arms))
         k, seen = self._signals.tools, {field.name for field in contract.obs}
-        if "wrench" in seen:
-            raise ConfigError("obs.wrench: this cell has no force/torque sensor")
+        if "wrench" in seen and (scene.arms[0].sensor is None or contract.action.impedance is None):
+            raise ConfigError("obs.wrench: this cell has no force/torque sensor, or its law has no impedance")
         self._sensors = np.zeros(self._signals.sensor_size)
         self._tool_rows = slice(0, k * ("tool" in seen))
         self._tool_c_rows = slice(self._tool_rows.stop, self._tool_rows.stop + k * ("tool_c" in seen))
+        self._reads_wrench = "wrench" in seen
 
     def reset(self, world: World, start: Start, task: Task, scene: Scene, latency_s: float = 0.0) -> None:
         """Begin an episode.
@@ -89,6 +93,13 @@ class CellStepper:
         self._left = self._knots
         self._guard.counts[:] = 0
         self._guard.reset(start.q)
+        if self._path is not None:
+            self._path.reset(world, start.q, scene.arms[0].sensor, start.rng)
+
+    @property
+    def tools_c(self) -> NDArray[np.float64]:
+        """What each arm's tool is commanded, as `World.set_tools` takes it, shape (a,)."""
+        return self._tools_c
 
     @property
     def limited(self) -> int:
@@ -106,6 +117,10 @@ class CellStepper:
             if self._tool_rows.stop:
                 self._sensors[self._tool_rows] = truth.tools[self._tool_arms, 0]
             self._sensors[self._tool_c_rows] = self._tools_c[self._tool_arms]
+        if self._path is not None:
+            if self._reads_wrench:
+                self._sensors[-6:] = self._path.wrist.reading
+            truth.force[:] = self._path.wrist.force
         self._task.outside(truth, self._external, self._belts)
         if len(self._belts):
             world.set_belts(self._belts)
@@ -145,6 +160,9 @@ class CellStepper:
         q_c, codes = self._q_c[ticks], self._codes[ticks]
         if not len(codes):
             return
-        policy_step(self._guard, self._seam, self._left, self._step_s, self._followed_s, q_c, codes)
+        if self._path is not None:
+            self._path.run(self._seam, self._left, self._step_s, self._followed_s, len(codes))
+        else:
+            policy_step(self._guard, self._seam, self._left, self._step_s, self._followed_s, q_c, codes)
+            self._world.run(q_c)
         self._followed_s += len(codes) * self._dt_s
-        self._world.run(q_c)

@@ -1,7 +1,7 @@
 """What is to be done in a cell: one file per task with its contract, goal, reward, success and scripted expert."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Protocol, cast
 
@@ -26,11 +26,13 @@ class Start:
         q: Joint positions [rad], shape (n,).
         external: The contract's external vector at the first observation.
         scene: The cell of this episode; None is the plant's own.
+        rng: Where the noise of the force/torque sensor is drawn from.
     """
 
     q: FloatArray
     external: FloatArray
     scene: Scene | None = None
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Truth:
         parts: As `WorldState.parts`: position [m], quat_wxyz, velocities in `world`, shape (k, 13).
         tools: As `WorldState.tools`: gap [m] and rate of a jaw, seal of a vacuum, shape (a, 2).
         time_s: Time since the episode began [s], shape (1,).
+        force: Magnitude of the contact force at the wrist [N], as `robostral_sims.sensor.MEAN` and `PEAK` of it, shape
+            (2,); zeros without impedance.
     """
 
     q: FloatArray
@@ -49,6 +53,7 @@ class Truth:
     parts: FloatArray
     tools: FloatArray
     time_s: FloatArray
+    force: FloatArray = field(default_factory=lambda: np.zeros(2))
 
 
 @dataclass(frozen=True)

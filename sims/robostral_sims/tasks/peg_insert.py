@@ -1,0 +1,262 @@
+"""PegInsert: push a peg into a hole whose place is known to a few millimetres, by feel, without pressing too hard."""
+
+import math
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from robostral.arm import Arm
+from robostral.arm.chain import FloatArray
+from robostral.contract import Action, Contract, Device, Impedance, Rate
+from robostral.errors import ConfigError
+from robostral.jit import kernel
+from robostral.kinematics.fk import tcp_kernel
+from robostral.kinematics.ik import ik
+from robostral.kinematics.se3 import matrix_from_rotvec_kernel, quat_from_matrix_kernel
+from robostral.requirements import requirements_of
+from robostral.signals import obs_field
+from robostral_sims.randomize import NOMINAL, Plant, ranges
+from robostral_sims.scene import Body, Box, Compound, Cylinder, Pose, Scene, Solid, Tool
+from robostral_sims.sensor import MEAN, PEAK, figures_of, sensor_of
+from robostral_sims.tasks import Start, Truth, Verdict
+
+DEPTH_M = 0.025
+"""Depth of the hole."""
+SUCCESS_DEPTH = 0.90
+"""Share of it that the peg's end must reach."""
+FORCE_LIMIT_N = 30.0
+"""Of the contact force, its mean over 50 ms (`robostral_sims.sensor.FILTER_S`); more of it at any time is a failure."""
+
+_DT_S, _HORIZON, _LATENCY_S = 0.05, 2, 0.02
+_STEP_M, _STEP_RAD = 0.010, 0.04
+_STIFFNESS = (3000.0, 3000.0, 800.0, 30.0, 30.0, 30.0)
+"""Ours: sideways stiff, so that friction holds the peg back by less than the search is wide; soft along the hole."""
+_SIDES, _WALL_M, _COVER_M = 12, 0.04, 0.008
+"""Of the hole: boxes around a round one, how thick they are, half of how wide they are."""
+
+
+class PegInsert:
+    """Insert a peg of 20 mm into a hole with a diametral clearance of 1 mm; also 0.5 to 2 mm, and square.
+
+    The policy is told the hole's pose: within +-5 mm on every axis and +-2 deg in yaw; that the hole leans by up to
+    2 deg to any side it is not told. It commands the tcp, the middle of the peg's end, under Cartesian impedance.
+
+    Args:
+        arm: The arm with its tool.
+        scene: The cell; its tool ends in the peg, a cylinder or a square box, its region `holes` is where holes are.
+
+    Raises:
+        ConfigError: The cell has no region `holes`, or its tool no peg.
+    """
+
+    time_limit_s = 25.0
+    ranges = ranges(
+        "mu", "hole_x", "hole_y", "hole_z", "hole_lean", "hole_side", "hole_yaw", "clearance", "contact_stiffness",
+        "joint_friction", *figures_of(), latency_s=(0.0, _LATENCY_S), payload=(0.0, 0.1),
+    )  # fmt: skip
+
+    def __init__(self, arm: Arm, scene: Scene) -> None:
+        if "holes" not in scene.regions:
+            raise ConfigError(f"task 'PegInsert' needs a region 'holes' in its cell; it has {sorted(scene.regions)}")
+        self._peg, self._arm, self._scene = peg_of(scene), arm, scene
+        self.box = scene.regions["holes"]
+        self._T_hole, self._T = np.eye(4), np.empty((4, 4))
+        self.contract = _contract(arm)
+        self.requirements = requirements_of(
+            arm, max_latency_s=_LATENCY_S, control_hz=(500.0, 1000.0), command_modes=("joint_torque",)
+        )
+
+    def start(self, rng: np.random.Generator, plant: Plant = NOMINAL) -> Start:
+        """Draw a hole, what is told of it, and a start some centimetres above what is told."""
+        yaw = rng.uniform(-0.3, 0.3)
+        lean, side = plant["hole_lean"], plant["hole_side"]
+        R_lean = _rotation(lean * math.cos(side), lean * math.sin(side), 0.0)
+        self._T_hole[:3, :3] = R_lean @ _rotation(0.0, 0.0, yaw)
+        self._T_hole[:3, 3] = rng.uniform(self.box.low, self.box.high)
+        told = np.eye(4)
+        told[:3, :3] = _rotation(0.0, 0.0, yaw + plant["hole_yaw"]) @ np.diag((1.0, -1.0, -1.0))
+        told[:3, 3] = self._T_hole[:3, 3] + [plant[f"hole_{axis}"] for axis in "xyz"]
+        external = np.concatenate((told[:3, 3], np.empty(4)))
+        quat_from_matrix_kernel(told[:3, :3], external[3:])
+        told[:3, 3] += (*rng.uniform(-0.02, 0.02, 2), rng.uniform(0.02, 0.04))
+        q = ik(self._arm.chain, self._arm.limits, told, self._arm.home, posture=self._arm.home)
+        return Start(q, external, self._build(plant), rng)
+
+    def _build(self, plant: Plant) -> Scene:
+        """Return the cell with this episode's hole, surfaces and sensor."""
+        scene, quat = plant.apply(self._scene), np.empty(4)
+        quat_from_matrix_kernel(self._T_hole[:3, :3], quat)
+        shape = hole_around(self._peg, plant["clearance"])
+        w, x, y, z = quat.tolist()
+        px, py, pz = self._T_hole[:3, 3].tolist()
+        hole = Body("hole", shape, Pose((px, py, pz), (w, x, y, z)), material="hole", rgba=(0.55, 0.60, 0.66, 1.0))
+        bodies = [body for body in scene.bodies if body.name != "hole"]
+        surface = msgspec.structs.replace(scene.materials["hole"], lateral_friction=plant["mu"])
+        return msgspec.structs.replace(
+            scene,
+            arms=(msgspec.structs.replace(scene.arms[0], sensor=sensor_of(plant)),),
+            bodies=(*bodies, hole),
+            materials={**scene.materials, "hole": surface},
+        )
+
+    def outside(self, truth: Truth, external: FloatArray, belts: FloatArray) -> None:
+        """Say nothing new: what was told of the hole stays."""
+
+    def judge(self, obs: NDArray[np.float32], chunk: NDArray[np.float32], *, truth: Truth, stopped: bool) -> Verdict:
+        """Judge one policy step; success at 90 % of the depth, if the force limit was kept all the way."""
+        tcp_kernel(self._arm.chain.model, truth.q, self._T)
+        x, y, z = self._T_hole[:3, :3].T @ (self._T[:3, 3] - self._T_hole[:3, 3])
+        aside, depth = math.hypot(x, y), -z
+        gentle = float(truth.force[PEAK]) <= FORCE_LIMIT_N
+        success = not stopped and gentle and depth >= SUCCESS_DEPTH * DEPTH_M and aside < 0.005
+        reward = -0.2 * _DT_S  # time costs, so that searching fast pays
+        reward -= 10.0 * min(aside, 0.05) * _DT_S  # towards the axis, which only the simulation knows
+        reward += 20.0 * min(max(depth, 0.0), DEPTH_M) * _DT_S * (aside < 0.005)  # and then down along it
+        reward -= 0.05 * max(float(truth.force[MEAN]) - 20.0, 0.0) * _DT_S  # pressing harder than is needed
+        reward += 10.0 * success  # more than an episode can cost
+        reward -= 60.0 * stopped  # running into the guard is no way out
+        figures = {
+            "depth_m": float(depth),
+            "aside_m": aside,
+            "force_n": float(truth.force[MEAN]),
+            "force_peak_n": float(truth.force[PEAK]),
+        }
+        return Verdict(reward, success, figures)
+
+    def expert(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the scripted expert's chunk, a function of the observation alone; see `search_kernel`.
+
+        Args:
+            obs: Shape (18,) or (rows, 18).
+
+        Returns:
+            Chunks [m, rad], shape (2, 6) or (rows, 2, 6).
+        """
+        rows = np.atleast_2d(obs).astype(np.float64)
+        chunks = np.zeros((len(rows), _HORIZON, 6), dtype=np.float32)
+        for row, chunk in zip(rows, chunks, strict=True):
+            search_kernel(row, chunk)
+        return chunks.reshape(*np.shape(obs)[:-1], _HORIZON, 6)
+
+
+def peg_of(scene: Scene) -> Solid:
+    """Return the peg: the last solid of the first arm's tool.
+
+    Raises:
+        ConfigError: There is no tool, or it ends in something else.
+    """
+    tool = scene.arms[0].tool
+    if isinstance(tool, Tool) and isinstance(tool.shape, Compound):
+        peg = tool.shape.solids[-1]
+        if isinstance(peg.shape, Cylinder) or (isinstance(peg.shape, Box) and peg.shape.size[0] == peg.shape.size[1]):
+            return peg
+    raise ConfigError("task 'PegInsert' needs a tool whose last solid is the peg: a cylinder or a square box")
+
+
+def hole_around(peg: Solid, clearance: float) -> Compound:
+    """Build the hole of a peg from boxes whose upper faces are at z = 0; the hole runs through them.
+
+    Args:
+        peg: A cylinder, or a square box.
+        clearance: How much wider than the peg the hole is, at its narrowest [m].
+
+    Raises:
+        ConfigError: The clearance is not positive.
+    """
+    if not clearance > 0.0:
+        raise ConfigError(f"clearance = {clearance} m: a peg needs a wider hole")
+    square, height = isinstance(peg.shape, Box), DEPTH_M + 0.005
+    half = (peg.shape.size[0] / 2.0 if isinstance(peg.shape, Box) else _radius(peg)) + clearance / 2.0
+    sides, wide = (4, half + _WALL_M) if square else (_SIDES, _COVER_M)
+    solids = []
+    for k in range(sides):
+        angle = 2.0 * math.pi * k / sides
+        at = half + _WALL_M / 2.0
+        pose = Pose(
+            (at * math.cos(angle), at * math.sin(angle), -height / 2.0),
+            (math.cos(angle / 2.0), 0.0, 0.0, math.sin(angle / 2.0)),
+        )
+        solids.append(Solid(Box((_WALL_M, 2.0 * wide, height)), pose))
+    return Compound(tuple(solids))
+
+
+def _radius(peg: Solid) -> float:
+    assert isinstance(peg.shape, Cylinder)
+    return peg.shape.radius
+
+
+def _rotation(x: float, y: float, z: float) -> FloatArray:
+    R = np.empty((3, 3))
+    matrix_from_rotvec_kernel(np.array([x, y, z]), R)
+    return R
+
+
+_HOVER_M, _NEAR_M = 0.009, 0.002
+"""Above this the expert aligns, then descends; below it feels its way: the told height is wrong by 5 mm at most."""
+_SURE_M, _BLEND_M = 0.006, 0.002
+"""From this depth below the told surface on, the peg is in the hole whatever the error of what was told."""
+_SEARCH_N, _PUSH_N, _YIELD = 6.0, 16.0, 0.6e-3
+"""Force to search with and to push with, and how far the command moves for each newton that is missing [m/N]."""
+_SPEED, _PITCH_M, _FINE_M, _CORE_M, _REACH_M = 0.03, 0.8e-3, 0.35e-3, 2.2e-3, 8.8e-3
+"""Of the spiral: speed [m/s], distance of its turns, the same inside the core, radius of the core, greatest radius.
+Friction keeps the peg behind the command, so that inside the core its own turns are wider than the command's."""
+_LEAD_M, _WALL_BLEND_M = 3.5e-3, 1.0e-3
+"""Friction never holds the peg further behind the command than this: more of it is the wall of the hole."""
+
+
+@kernel
+def search_kernel(obs: FloatArray, chunk: NDArray[np.float32]) -> None:
+    """Fill a chunk, shape (2, 6), for an observation, shape (18,).
+
+    Above the surface the command goes to the told axis, then down. In contact it presses with a small force, and as
+    long as that force is there it walks an Archimedean spiral about the told axis: radius and angle are those of the
+    command itself, so that nothing has to be remembered. Over the hole the force is gone, the walk stops and the
+    command sinks. A peg that stays behind by more than friction explains leans on the wall: the command yields. Deep
+    enough to be sure, it pushes harder and lets position and rotation follow the hole.
+    """
+    x, y, z = -obs[0], -obs[1], -obs[2]
+    x_c, y_c, z_c = -obs[6], -obs[7], -obs[8]
+    radius, force = math.hypot(x_c, y_c), obs[14]
+    inside = min(max((-z - _SURE_M) / _BLEND_M, 0.0), 1.0)
+    for i in range(3):
+        chunk[0, 3 + i] = (1.0 - inside) * 0.5 * obs[9 + i] + inside * 0.25 * (obs[9 + i] - obs[3 + i])
+    if z > _HOVER_M:
+        chunk[0, 0], chunk[0, 1] = -0.4 * x_c, -0.4 * y_c
+        sink = max(-0.4 * (z_c - 0.006), -0.006)
+        chunk[0, 2] = min(sink, -0.0015) if radius < _NEAR_M else 0.0
+        return
+    wanted = _SEARCH_N + inside * (_PUSH_N - _SEARCH_N)
+    chunk[0, 2] = min(max(_YIELD * (force - wanted), -0.002), 0.002)
+    pressed = min(max((force / wanted - 0.3) / 0.4, 0.0), 1.0)
+    lead = math.hypot(x_c - x, y_c - y)
+    wall = min(max((lead - _LEAD_M) / _WALL_BLEND_M, 0.0), 1.0)
+    walk, follow = pressed * (1.0 - inside) * (1.0 - wall), 0.5 * max(inside, wall)
+    turn = min(_SPEED * _DT_S / max(radius, 1e-4), 1.0)
+    pitch = _PITCH_M if radius > _CORE_M else _FINE_M
+    angle = math.atan2(y_c, x_c) + turn
+    grown = min(radius + pitch * turn / (2.0 * math.pi), _REACH_M)
+    chunk[0, 0] = walk * (grown * math.cos(angle) - x_c) - follow * (x_c - x)
+    chunk[0, 1] = walk * (grown * math.sin(angle) - y_c) - follow * (y_c - y)
+
+
+def _contract(arm: Arm) -> Contract:
+    n = arm.chain.n
+    bound = (_STEP_M,) * 3 + (_STEP_RAD,) * 3
+    action = Action(
+        kind="tcp_pose_delta",
+        low=tuple(-x for x in bound),
+        high=bound,
+        unit="m, rad",
+        frame="base",
+        horizon=_HORIZON,
+        dt_s=_DT_S,
+        chunk_valid_s=_HORIZON * _DT_S,
+        posture=tuple(arm.home.tolist()),
+        impedance=Impedance(_STIFFNESS, (1.0,) * 6, 10.0),
+    )
+    signs: list[Literal[-1, 1]] = [1] * n
+    device = Device("arm", arm.chain.joint_names, tuple(signs))
+    obs = tuple(obs_field(name, n) for name in ("goal_error", "goal_error_c", "wrench"))
+    return Contract("peg_insert", (device,), obs, action, Rate(policy_hz=1.0 / _DT_S, trained_latency_s=_LATENCY_S))

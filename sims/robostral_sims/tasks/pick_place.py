@@ -1,0 +1,325 @@
+"""PickPlace: grasp a part on the table with a parallel jaw, set it down at a pose elsewhere, let go."""
+
+import math
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robostral.arm import Arm
+from robostral.arm.chain import FloatArray
+from robostral.contract import Action, Contract, Device, Rate
+from robostral.errors import ConfigError
+from robostral.jit import kernel
+from robostral.kinematics.fk import tcp_kernel
+from robostral.kinematics.ik import NoSolution, ik
+from robostral.kinematics.se3 import matrix_from_quat_kernel, quat_from_matrix_kernel
+from robostral.requirements import requirements_of
+from robostral.signals import obs_field
+from robostral_sims.camera import PartCamera, in_base, in_world
+from robostral_sims.randomize import NOMINAL, Plant, Range, replace
+from robostral_sims.randomize import ranges as pick
+from robostral_sims.scene import Box, Cylinder, Jaw, Scene
+from robostral_sims.tasks import Start, Truth, Verdict
+
+POSITION_TOLERANCE_M = 0.005
+ROTATION_TOLERANCE_RAD = math.radians(3.0)
+RELEASED_M = 0.004
+"""How much wider than the part the jaw has to be."""
+SETTLED_S = 0.2
+MAX_YAW_RAD = math.radians(60.0)
+MIN_DISTANCE_M = 0.12
+"""Between start and goal."""
+
+_DT_S, _HORIZON, _LATENCY_S = 0.04, 3, 0.04
+_STEP_M, _STEP_RAD = 0.015, 0.10
+_OBS = ("tcp_twist", "tool", "tool_c", "part_error", "part_to_goal")
+_MAX_AGE_S = 0.2
+_START_M = (0.10, 0.22)
+"""Height of the tcp above the table at the start."""
+
+Figures = NDArray[np.float64]
+
+
+class PickPlace:
+    """Pick a box or a cylinder, place it within 5 mm and 3 deg, let go, and see it lie still for 0.2 s.
+
+    The part's frame has its z axis down, so that it is the tcp's own when grasped; a cylinder's turn about it is free.
+    Start and goal are uniform in the cell's region `parts`, at least 0.12 m apart, each turned by up to 60 deg from
+    home's yaw. What is seen of the part comes from a camera: late, with noise and a constant error.
+
+    Args:
+        arm: The arm, with the jaw's tcp; at its home the tool must point down.
+        scene: The cell: a jaw, one part that is a box, and a region `parts` whose floor is the table top.
+
+    Raises:
+        ConfigError: The cell has no jaw, no part or no region, or the arm does not reach a corner of it.
+    """
+
+    time_limit_s = 8.0
+    ranges = pick(
+        "stiffness",
+        "feed_forward",
+        "latency_s",
+        "joint_friction",
+        "payload",
+        "part_mass",
+        "part_size",
+        "friction",
+        "bias_x",
+        "bias_y",
+        "bias_z",
+        "bias_yaw",
+        "noise",
+        "noise_yaw",
+        contact_stiffness=(5e4, 5e5),
+        round=Range(0.0, 1.0, 0.0, "ours: above 0.5 the part is a cylinder [1]"),
+    )
+
+    def __init__(self, arm: Arm, scene: Scene) -> None:
+        mount = scene.arms[0]
+        if not isinstance(mount.tool, Jaw):
+            raise ConfigError("task 'PickPlace' needs a jaw on the first arm of its cell")
+        if len(scene.parts) != 1 or not isinstance(scene.parts[0].shape, Box):
+            raise ConfigError(f"task 'PickPlace' needs one part, a box; the cell has {[b.name for b in scene.parts]}")
+        if "parts" not in scene.regions:
+            raise ConfigError(f"task 'PickPlace' needs a region 'parts' in its cell; it has {sorted(scene.regions)}")
+        self._arm, self._scene, self._base, self.box = arm, scene, mount.base, scene.regions["parts"]
+        self._R_home = _tcp(arm, arm.home)[:3, :3]
+        self._check_reach()
+        self._held_s, self._camera = 0.0, PartCamera(NOMINAL, np.random.default_rng(0))
+        self.contract = _contract(arm, mount.tool)
+        self.requirements = requirements_of(arm, max_latency_s=_LATENCY_S)
+
+    def start(self, rng: np.random.Generator, plant: Plant = NOMINAL) -> Start:
+        """Draw where the part lies, where it is to go, and where the arm stands, above the table."""
+        scene = plant.apply(self._scene)
+        body = scene.parts[0]
+        shape = body.shape
+        assert isinstance(shape, Box)
+        self._width, self._round = shape.size[1], plant.figures.get("round", 0.0) > 0.5
+        height = shape.size[2]
+        lies, self._goal = self._draw(rng, height / 2.0), self._draw(rng, height / 2.0)
+        while np.linalg.norm((lies - self._goal)[:2]) < MIN_DISTANCE_M:
+            self._goal = self._draw(rng, height / 2.0)
+        body = replace(
+            body,
+            shape=Cylinder(self._width / 2.0, height) if self._round else shape,
+            pose=in_world(self._base, lies),
+        )
+        bodies = tuple(body if other.mass > 0.0 else other for other in scene.bodies)
+        self._held_s, self._camera = 0.0, PartCamera(plant, rng)
+        external = np.concatenate([self._goal, self._camera.look(lies)])
+        return Start(self._stand(rng), external, replace(scene, bodies=bodies))
+
+    def outside(self, truth: Truth, external: FloatArray, belts: FloatArray) -> None:
+        """Tell what the camera sees of the part now."""
+        external[7:14] = self._camera.look(in_base(self._base, truth.parts[0]))
+
+    def judge(self, obs: NDArray[np.float32], chunk: NDArray[np.float32], *, truth: Truth, stopped: bool) -> Verdict:
+        """Judge one policy step; success once the part has lain at its goal, let go, for 0.2 s."""
+        part = in_base(self._base, truth.parts[0])
+        position, rotation = _apart(part, self._goal, free_turn=self._round)
+        away = float(np.linalg.norm(part[:3] - _tcp(self._arm, truth.q)[:3, 3]))
+        lift = max(0.0, float(part[2] - self._goal[2]))
+        there = position <= POSITION_TOLERANCE_M and rotation <= ROTATION_TOLERANCE_RAD
+        released = truth.tools[0, 0] >= self._width + RELEASED_M
+        held_s, self._held_s = self._held_s, self._held_s + _DT_S if there and released else 0.0
+        success = not stopped and there and released and held_s >= SETTLED_S - 1e-9
+        reward = -5.0 * position * _DT_S  # the part nearer to its goal is better at every moment
+        reward -= 2.0 * rotation * _DT_S * (position < 0.05)  # its turn matters where it is set down
+        reward -= 2.0 * min(away, 0.3) * (not there) * _DT_S  # the hand belongs at the part until that is in place
+        reward += 2.0 * min(lift, 0.05) * (position > 0.02) * _DT_S  # a part that is moved is lifted, not pushed
+        reward -= 0.05 * float(np.mean(np.square(chunk[0, :3] / _STEP_M))) * _DT_S  # no more motion than is needed
+        reward += 10.0 * success  # more than a moment can cost: placing always pays
+        reward -= 40.0 * stopped  # more than the worst episode costs: running into the guard is no way out
+        figures = {"position_error_m": position, "rotation_error_rad": rotation, "released": float(released)}
+        return Verdict(reward, success, figures)
+
+    def compute_reward(self, achieved: FloatArray, desired: FloatArray, info: object = None) -> FloatArray:
+        """Return the sparse reward of parts at `achieved` that should be at `desired`: 0 where they are, else -1.
+
+        Args:
+            achieved: Poses of parts, p [m] and quat_wxyz, shape (..., 7).
+            desired: Poses of goals, shape (..., 7).
+            info: Not looked at.
+
+        Returns:
+            Shape (...); the jaw's state is no part of it.
+        """
+        position = np.linalg.norm(achieved[..., :3] - desired[..., :3], axis=-1)
+        cosine = np.minimum(1.0, np.abs(np.sum(achieved[..., 3:] * desired[..., 3:], axis=-1)))
+        there = (position <= POSITION_TOLERANCE_M) & (2.0 * np.arccos(cosine) <= ROTATION_TOLERANCE_RAD)
+        return np.where(there, 0.0, -1.0)
+
+    def expert(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the scripted expert's chunk, a function of the observation alone.
+
+        Args:
+            obs: Shape (20,) or (rows, 20).
+
+        Returns:
+            Chunks, shape (3, 7) or (rows, 3, 7): over the part, down, close, over the goal, down, open, up.
+        """
+        rows = np.atleast_2d(obs).astype(np.float64)
+        chunks = np.empty((len(rows), _HORIZON, 7), dtype=np.float32)
+        for row, chunk in zip(rows, chunks, strict=True):
+            expert_kernel(row, chunk)
+        return chunks.reshape(*np.shape(obs)[:-1], _HORIZON, 7)
+
+    def _draw(self, rng: np.random.Generator, height: float) -> FloatArray:
+        """Draw a pose on the table: p [m] and quat_wxyz in `base`, shape (7,)."""
+        low, high = np.array(self.box.low), np.array(self.box.high)
+        p = rng.uniform(low, high)
+        p[2] = low[2] + height
+        return self._upright(p, rng.uniform(-MAX_YAW_RAD, MAX_YAW_RAD))
+
+    def _upright(self, p: FloatArray, yaw: float) -> FloatArray:
+        out = np.empty(7)
+        c, s = math.cos(yaw), math.sin(yaw)
+        out[:3] = p
+        quat_from_matrix_kernel(np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]) @ self._R_home, out[3:])
+        return out
+
+    def _stand(self, rng: np.random.Generator) -> FloatArray:
+        """Draw where the arm stands: tool down, over the table."""
+        low, high = np.array(self.box.low), np.array(self.box.high)
+        p = rng.uniform(low, high)
+        p[2] = low[2] + rng.uniform(*_START_M)
+        return self._solve(self._upright(p, rng.uniform(-0.5, 0.5) * MAX_YAW_RAD))
+
+    def _solve(self, pose: FloatArray) -> FloatArray:
+        T = np.eye(4)
+        matrix_from_quat_kernel(pose[3:], T[:3, :3])
+        T[:3, 3] = pose[:3]
+        arm = self._arm
+        return ik(arm.chain, arm.limits, T, arm.home, posture=arm.home, restarts=0)
+
+    def _check_reach(self) -> None:
+        (x, y, z), (far_x, far_y, _) = self.box.low, self.box.high
+        for corner in ((x, y), (x, far_y), (far_x, y), (far_x, far_y)):
+            for height in (0.02, _START_M[1]):
+                for yaw in (-MAX_YAW_RAD, MAX_YAW_RAD):
+                    try:
+                        self._solve(self._upright(np.array([*corner, z + height]), yaw))
+                    except NoSolution as error:
+                        at = f"corner {corner} of region 'parts', {height} m above it"
+                        raise ConfigError(f"arm '{self._arm.name}' does not reach {at}: {error}") from error
+
+
+def _tcp(arm: Arm, q: FloatArray) -> FloatArray:
+    T = np.empty((4, 4))
+    tcp_kernel(arm.chain.model, q, T)
+    return T
+
+
+def _apart(part: FloatArray, goal: FloatArray, *, free_turn: bool) -> tuple[float, float]:
+    """Return how far a pose is from another: distance [m] and angle [rad], of the z axes alone for a `free_turn`."""
+    position = float(np.linalg.norm(part[:3] - goal[:3]))
+    if not free_turn:
+        return position, 2.0 * math.acos(min(1.0, abs(float(part[3:] @ goal[3:]))))
+    axes = [2.0 * np.array([x * z + w * y, y * z - w * x, 0.5 - x * x - y * y]) for w, x, y, z in (part[3:], goal[3:])]
+    return position, math.acos(min(1.0, max(-1.0, float(axes[0] @ axes[1]))))
+
+
+_GAIN, _LEAD_S, _BRAKING, _TURN_SHARE = 0.35, 0.04, 1.5, 0.7
+"""Of the expert: share of what is left per step [1], lead of the set-point over the arm [s], deceleration [m/s²], share
+of the greatest turn [1]."""
+_GAIN_M, _GAIN_RAD = 0.004, 0.025
+"""How much a step may differ from the one before: what every joint follows without leaving the path."""
+_CARRY_M, _SLOPE, _NEAR_M = 0.08, 2.5, 0.003
+"""Height over part and goal on the way; how fast it falls with the distance, from how near on it may be zero."""
+_OPEN_M, _CLOSED_M = 0.08, 0.0
+_WIDEST_M, _NARROWEST_M = 0.0435, 0.03
+"""Gaps between which the jaw holds a part."""
+_LOW_M = 0.003
+"""Height over the goal, as seen, at which the jaw lets go."""
+
+
+@kernel
+def expert_kernel(obs: Figures, chunk: NDArray[np.float32]) -> None:
+    """Fill a chunk, shape (H, 7), from an observation, shape (20,): each row from what the rows before lead to."""
+    gap, gap_c, carried = obs[6], obs[7], obs[7] < 0.5 * _OPEN_M and obs[6] < _WIDEST_M
+    e, g, last = obs[8:14].copy(), obs[14:20].copy(), _DT_S * obs[:6]
+    for i in range(6):  # where the arm will be once it has caught up with its set-point
+        e[i] -= 0.0 if carried else _LEAD_S * obs[i]
+        g[i] -= _LEAD_S * obs[i] if carried else 0.0
+    for step in range(chunk.shape[0]):
+        row = chunk[step]
+        aside, turned, off, skew = math.hypot(e[0], e[1]), _norm(e, 3), math.hypot(g[0], g[1]), _norm(g, 3)
+        closing = gap_c < 0.5 * _OPEN_M
+        holding = closing and _NARROWEST_M < gap < _WIDEST_M and aside < 0.02 and abs(e[2]) < 0.02
+        loose = 1.0 if closing else 2.0
+        row[6] = _OPEN_M
+        if off < loose * 0.003 and skew < loose * 0.02 and -g[2] < loose * _LOW_M:
+            risen = min(max((gap - 0.048) / 0.012, 0.0), 1.0)  # up, once the fingers are off the part
+            _move(0.0, 0.0, risen * (_CARRY_M + e[2]), last, row)
+            _turn(0.0, 0.0, 0.0, last, row)
+        elif holding:
+            row[6] = _CLOSED_M
+            cone = min(max(_SLOPE * (off - _NEAR_M + 0.2 * max(skew - 0.02, 0.0)), 0.0), _CARRY_M)
+            free = min(max((0.002 - g[2]) / (cone + 0.002), 0.0), 1.0)
+            _move(free * free * g[0], free * free * g[1], cone + g[2], last, row)
+            _turn(free * g[3], free * g[4], free * g[5], last, row)
+        else:
+            grasps = 3.0 if closing else 1.0
+            if aside < grasps * 0.004 and turned < grasps * 0.03 and abs(e[2]) < grasps * 0.005:
+                row[6] = _CLOSED_M
+            cone = min(max(_SLOPE * (aside - _NEAR_M + 0.1 * max(turned - 0.02, 0.0)), 0.0), _CARRY_M)
+            _move(e[0], e[1], e[2] + cone, last, row)
+            _turn(e[3], e[4], e[5], last, row)
+        for i in range(6):
+            e[i] -= 0.0 if holding else row[i]
+            g[i] -= row[i] if holding else 0.0
+            last[i] = row[i]
+        gap_c = row[6]
+        gap = max(gap - 0.008, 0.04) if gap_c < 0.5 * _OPEN_M else min(gap + 0.008, _OPEN_M)
+
+
+@kernel
+def _norm(v: Figures, first: int) -> float:
+    return math.sqrt(v[first] * v[first] + v[first + 1] * v[first + 1] + v[first + 2] * v[first + 2])
+
+
+@kernel
+def _move(x: float, y: float, z: float, last: Figures, row: NDArray[np.float32]) -> None:
+    """Write a translation along (x, y, z) [m]: a share of it that ends without overshoot, not far from the last."""
+    far = math.sqrt(x * x + y * y + z * z)
+    share = min(_GAIN, min(_STEP_M, math.sqrt(2.0 * _BRAKING * far) * _DT_S) / max(far, 1e-9))
+    _write(share * x, share * y, share * z, last, _GAIN_M, row, 0)
+
+
+@kernel
+def _turn(x: float, y: float, z: float, last: Figures, row: NDArray[np.float32]) -> None:
+    """Write a turn along a rotation vector [rad]."""
+    far = math.sqrt(x * x + y * y + z * z)
+    share = min(_GAIN, _TURN_SHARE * _STEP_RAD / max(far, 1e-9))
+    _write(share * x, share * y, share * z, last, _GAIN_RAD, row, 3)
+
+
+@kernel
+def _write(x: float, y: float, z: float, last: Figures, most: float, row: NDArray[np.float32], at: int) -> None:
+    x, y, z = x - last[at], y - last[at + 1], z - last[at + 2]
+    share = min(1.0, most / max(math.sqrt(x * x + y * y + z * z), 1e-9))
+    row[at], row[at + 1], row[at + 2] = last[at] + share * x, last[at + 1] + share * y, last[at + 2] + share * z
+
+
+def _contract(arm: Arm, jaw: Jaw) -> Contract:
+    n = arm.chain.n
+    bound = (_STEP_M,) * 3 + (_STEP_RAD,) * 3
+    action = Action(
+        kind="tcp_pose_delta",
+        low=(*(-x for x in bound), 0.0),
+        high=(*bound, jaw.opening),
+        unit="m, rad",
+        frame="base",
+        horizon=_HORIZON,
+        dt_s=_DT_S,
+        chunk_valid_s=_HORIZON * _DT_S,
+        posture=tuple(arm.home.tolist()),
+    )
+    signs: list[Literal[-1, 1]] = [1] * n
+    devices = (Device("arm", arm.chain.joint_names, tuple(signs)), Device("gripper", ("gap",), (1,)))
+    ages = dict.fromkeys(("part_error", "part_to_goal"), _MAX_AGE_S)
+    obs = tuple(obs_field(name, n, ages.get(name)) for name in _OBS)
+    return Contract("pick_place", devices, obs, action, Rate(1.0 / _DT_S, _LATENCY_S))
