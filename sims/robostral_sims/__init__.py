@@ -8,12 +8,12 @@ from importlib.util import find_spec
 
 TASKS = {
     "Reach": "robostral_sims.tasks.reach:Reach",
-    "PegInsert": "robostral_sims.tasks.peg_insert:PegInsert",
+    "PickPlace": "robostral_sims.tasks.pick_place:PickPlace",
     "WaferTransfer": "robostral_sims.tasks.wafer_transfer:WaferTransfer",
 }
 """Every task by the name that its environment id carries."""
 
-ARMS = {"PegInsert": "panda", "WaferTransfer": "wafer_rtz"}
+ARMS = {"PickPlace": "panda", "WaferTransfer": "wafer_rtz"}
 """The arm of an environment id, where it is not the ur5e."""
 
 

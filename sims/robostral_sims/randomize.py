@@ -53,7 +53,7 @@ FIGURES: dict[str, Range] = {
     "bias_z": Range(-0.002, 0.002, 0.0, f"constant error of the part's position [m]; {_CAMERA}"),
     "bias_yaw": Range(-0.02, 0.02, 0.0, f"constant error of the part's yaw [rad]; {_CAMERA}"),
     "noise": Range(0.0, 0.001, 0.0, f"standard deviation of each pose's position, per axis [m]; {_CAMERA}"),
-    "noise_yaw": Range(0.0, 0.01, 0.0, f"standard deviation of each pose's yaw [rad]; {_CAMERA}"),
+    "noise_yaw": Range(0.0, 0.005, 0.0, f"standard deviation of each pose's yaw [rad]; {_CAMERA}"),
     "mu": Range(0.2, 0.8, 0.4, "ours: oiled to dry steel; Coulomb coefficient of tool and work [1]", "log-uniform"),
     "clearance": Range(0.001, 0.001, 0.001, "ours: how much wider than the peg its hole is [m]"),
     "hole_x": Range(-0.005, 0.005, 0.0, f"error of the told position [m]; {_ISAAC}"),
