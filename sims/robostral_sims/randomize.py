@@ -14,7 +14,7 @@ import numpy as np
 
 from robostral.arm import load_arm
 from robostral.errors import ConfigError, UnknownName
-from robostral_sims.scene import ArmMount, Body, Box, Compound, Cylinder, Material, Scene, Shape, Sphere, Vector3
+from robostral_sims.scene import ArmMount, Body, Box, Compound, Cylinder, Material, Pose, Scene, Shape, Sphere, Vector3
 
 replace = msgspec.structs.replace
 
@@ -169,6 +169,11 @@ def draw(picked: Ranges, rng: np.random.Generator, fixed: Mapping[str, float] | 
             raise ConfigError(f"plant: {name} = {value!r} is not a number")
         figures[name] = float(value)
     return Plant(figures)
+
+
+def placed(scene: Scene, poses: Mapping[str, Pose]) -> Scene:
+    """Return the scene with some of its bodies elsewhere, by name."""
+    return replace(scene, bodies=tuple(replace(body, pose=poses.get(body.name, body.pose)) for body in scene.bodies))
 
 
 def scaled(shape: Shape, share: float) -> Shape:

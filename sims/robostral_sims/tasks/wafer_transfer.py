@@ -3,7 +3,6 @@
 import math
 from typing import Literal
 
-import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -14,7 +13,7 @@ from robostral.errors import ConfigError
 from robostral.kinematics.fk import tcp_kernel
 from robostral.requirements import requirements_of
 from robostral.signals import obs_field
-from robostral_sims.randomize import NOMINAL, Plant, Range, ranges
+from robostral_sims.randomize import NOMINAL, Plant, Range, placed, ranges
 from robostral_sims.scene import Cylinder, Pose, Scene
 from robostral_sims.tasks import Start, Truth, Verdict
 
@@ -114,7 +113,7 @@ class WaferTransfer:
             "slot_from": Pose(tuple(seat.tolist()), self._poses["carrier_a"].quat_wxyz),
             "slot_to": Pose(tuple(slot.tolist()), to.quat_wxyz),
         }
-        scene = plant.apply(_placed(self._scene, moved))
+        scene = plant.apply(placed(self._scene, moved))
         q = np.array([rng.uniform(0.02, 0.33), rng.uniform(-1.5, 1.5), rng.uniform(0.0, 0.01)])
         self._goal = _above(place, self._half)
         self._rng, self._plant = rng, plant
@@ -273,11 +272,6 @@ def _above(p: ArrayLike, height: float) -> FloatArray:
     raised: FloatArray = np.array(p, dtype=np.float64)
     raised[2] += height
     return raised
-
-
-def _placed(scene: Scene, poses: dict[str, Pose]) -> Scene:
-    replace = msgspec.structs.replace
-    return replace(scene, bodies=tuple(replace(b, pose=poses.get(b.name, b.pose)) for b in scene.bodies))
 
 
 def _tcp_of(arm: Arm, q: FloatArray) -> FloatArray:
