@@ -42,6 +42,7 @@ FIGURES: dict[str, Range] = {
     "stiffness": Range(50.0, 200.0, 100.0, "ours: servo's position gain [1/s], lag 0 to 10 ms", "log-uniform"),
     "feed_forward": Range(0.5, 1.0, 0.8, "ours: servo's share of velocity feed-forward [1]"),
     "latency_s": Range(0.0, 0.04, 0.0, "ours: from an observation to the use of its chunk [s]"),
+    "lag_s": Range(0.0, 0.01, 0.0, "ours: time constant between a set-point and its servo [s]"),
     "joint_friction": Range(0.3, 0.7, 0.0, f"Coulomb [N·m], every joint; {_ISAAC}"),
     "payload": Range(0.0, 0.2, 0.0, "ours: cables and fingers that no data sheet holds, mass on the tool [kg]"),
     "part_mass": Range(0.7, 1.4, 1.0, "ours: share of the part's mass [1]", "log-uniform"),
@@ -131,6 +132,8 @@ class Plant:
     def _arm(self, mount: ArmMount) -> ArmMount:
         gains = {name: self[name] for name in ("stiffness", "feed_forward") if name in self.figures}
         servo, actuator, tool = replace(mount.servo, **gains), mount.actuator, mount.tool
+        if "lag_s" in self.figures:
+            actuator = replace(actuator, lag_s=self["lag_s"])
         if "joint_friction" in self.figures:
             n = load_arm(mount.model).chain.n
             actuator = replace(actuator, coulomb=(self["joint_friction"],) * n)

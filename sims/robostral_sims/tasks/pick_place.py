@@ -61,7 +61,7 @@ class PickPlace:
         "stiffness",
         "feed_forward",
         "latency_s",
-        "joint_friction",
+        "lag_s",
         "payload",
         "part_mass",
         "part_size",
