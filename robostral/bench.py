@@ -36,17 +36,20 @@ def mutants(bundle: str = "ur5e-reach-v1", *, n: int = 10_000, json: Path | None
     return 1 if figures["mutants"]["loaded"] else 0
 
 
-def serve(bundle: str = "ur5e-reach-v1", *, n: int = 10_000, json: Path | None = None) -> None:
-    """Time a served policy's round trip, in turn with a bare CURVE echo of as many bytes around one `session.run`.
+def serve(
+    bundle: str = "ur5e-reach-v1", *, n: int = 10_000, peer_python: Path | None = None, json: Path | None = None
+) -> None:
+    """Time a served policy: round trips against a bare CURVE echo and openpi's websocket, batches, 64 robots.
 
     Args:
         bundle: Name or path of the bundle to serve.
         n: Round trips of each kind.
+        peer_python: Python of an environment with openpi-client and typing_extensions (it needs numpy 1).
         json: File to write the report to; printed if there is none.
     """
-    from robostral.serving.bench import run
+    from robostral.serving.benchmark import run
 
-    write("serve", run(bundle, n), json)
+    write("serve", run(bundle, n, peer_python), json)
 
 
 def machine() -> dict[str, Any]:
@@ -56,6 +59,8 @@ def machine() -> dict[str, Any]:
     import numba
     import numpy as np
 
+    from robostral.revision import revision
+
     model = next(
         (line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), platform.processor()
     )
@@ -63,6 +68,7 @@ def machine() -> dict[str, Any]:
         "cpu": model,
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "revision": revision(),
         "system": f"{platform.system()} {platform.release()}",
         "versions": {"python": platform.python_version(), "numpy": np.__version__, "numba": numba.__version__},
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
