@@ -25,7 +25,7 @@ def to_onnx(actor: Actor) -> bytes:
     Raises:
         MissingExtra: onnx is not installed.
     """
-    graph = _Graph()
+    graph = Graph()
     wide = graph.add("Gather", "obs", actor.wide, axis=1)
     features = graph.add("Mul", graph.add("Sub", wide, actor.mean), actor.scale)
     features = graph.add("Concat", features, *(part for near in actor.near for part in _near(graph, near)), axis=1)
@@ -36,7 +36,7 @@ def to_onnx(actor: Actor) -> bytes:
     return graph.model(graph.add("Reshape", flat, shape), actor.obs_size, actor.chunk_shape)
 
 
-def _layer(graph: "_Graph", layer: nn.Module, features: str) -> str:
+def _layer(graph: "Graph", layer: nn.Module, features: str) -> str:
     if isinstance(layer, nn.Linear):
         return graph.add("Gemm", features, layer.weight, layer.bias, transB=1)
     if isinstance(layer, nn.SiLU):
@@ -46,7 +46,7 @@ def _layer(graph: "_Graph", layer: nn.Module, features: str) -> str:
     return graph.add({nn.Tanh: "Tanh", nn.ReLU: "Relu"}[type(layer)], features)
 
 
-def _near(graph: "_Graph", near: nn.Module) -> tuple[str, str]:
+def _near(graph: "Graph", near: nn.Module) -> tuple[str, str]:
     assert isinstance(near, Near)
     x = graph.add("Gather", "obs", torch.arange(near.start, near.stop), axis=1)
     square = graph.add("ReduceSum", graph.add("Mul", x, x), torch.tensor([1]), keepdims=1)
@@ -56,7 +56,7 @@ def _near(graph: "_Graph", near: nn.Module) -> tuple[str, str]:
     return graph.add("Mul", coarse, bell), graph.add("Mul", fine, bell)
 
 
-class _Graph:
+class Graph:
     """An ONNX graph under construction; values are named by the node that makes them."""
 
     def __init__(self) -> None:

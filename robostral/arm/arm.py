@@ -58,14 +58,19 @@ def arm_names() -> list[str]:
 
 @cache
 def load_arm(name: str) -> Arm:
-    """Load an arm by name, or from a file that ends in `.urdf` or, in the format of the shipped ones, in `.yaml`.
+    """Load an arm by name, from a file that ends in `.urdf` or, as the shipped ones, in `.yaml`, or from an arm bundle.
 
-    An arm from URDF has limits for simulation only.
+    An arm from URDF has limits for simulation only. An arm bundle is a folder that `robostral identify` wrote.
 
     Raises:
         UnknownName: No arm has this name.
         ConfigError: The file is not there or contradicts itself.
+        BundleRefused: The arm bundle is broken.
     """
+    if "/" in name and Path(name).is_dir():
+        from robostral.identified.bundle import load_arm_bundle  # it builds on this module
+
+        return load_arm_bundle(Path(name)).arm
     if name.endswith((".urdf", ".yaml")):
         path = Path(name)
         if not path.is_file():

@@ -28,10 +28,18 @@ def check_model(model: Model, contract: Contract) -> None:
     Raises:
         BundleRefused: Names the operator, operator set, value, input or output, and what is allowed.
     """
+    check_graph(model, contract.obs_size, contract.chunk_shape)
+
+
+def check_graph(model: Model, obs_size: int, chunk_shape: tuple[int, int]) -> None:
+    """Refuse a model that is no plain graph from `obs` (rows, obs_size) to `chunk` (rows, *chunk_shape), float32.
+
+    Raises:
+        BundleRefused: Names the operator, operator set, value, input or output, and what is allowed.
+    """
     _check_operators(model)
-    horizon, n = contract.chunk_shape
-    _check_values("input", model.inputs, "obs", (contract.obs_size,))
-    _check_values("output", model.outputs, "chunk", (horizon, n))
+    _check_values("input", model.inputs, "obs", (obs_size,))
+    _check_values("output", model.outputs, "chunk", chunk_shape)
     _check_sizes(model)
 
 

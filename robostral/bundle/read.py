@@ -108,8 +108,8 @@ def assemble(path: Path, files: dict[str, bytes], signer: Signer | None) -> Bund
         BundleRefused: Says which check failed.
     """
     manifest = decode(files[MANIFEST])
-    _check_digest(MODEL, files[MODEL], manifest.files.model)
-    _check_digest(CARD, files[CARD], manifest.files.card)
+    check_digest(MODEL, files[MODEL], manifest.files.model)
+    check_digest(CARD, files[CARD], manifest.files.card)
     try:
         sealed = Sealed.load(manifest.contract.encode())
     except (ConfigError, UnicodeEncodeError) as error:
@@ -129,6 +129,11 @@ def _check_golden(manifest: Manifest, shape: tuple[int, int]) -> None:
         raise BundleRefused(f"{MANIFEST}: 'golden' is not of shape ({PROBES}, {horizon}, {n})")
 
 
-def _check_digest(name: str, raw: bytes, entry: FileEntry) -> None:
+def check_digest(name: str, raw: bytes, entry: FileEntry) -> None:
+    """Refuse a file that is not the one listed.
+
+    Raises:
+        BundleRefused: Its size or digest differs.
+    """
     if len(raw) != entry.size or hashlib.sha256(raw).hexdigest() != entry.sha256:
         raise BundleRefused(f"file '{name}' is not the one that the manifest lists (SHA-256 or size differs)")

@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -83,7 +84,7 @@ def write(
         licence=licence,
         contract=sealed.raw.decode(),
         requirements=requirements,
-        files=Files(_entry(model), _entry(files[CARD])),
+        files=Files(entry(model), entry(files[CARD])),
         opset=inventory.opsets[""],
         lineage=lineage,
         metrics=metrics,
@@ -97,19 +98,19 @@ def write(
     assemble(folder, files, None)
     if private_key is not None:
         files[SIGNATURE] = sign_bytes(files[MANIFEST], load_private(private_key))
-    _replace(folder, files)
+    replace(folder, files)
     return folder
 
 
-def check_folder(folder: Path) -> None:
-    """Refuse a place where `write` would have to replace something that is no bundle.
+def check_folder(folder: Path, allowed: Mapping[str, int] = LIMITS) -> None:
+    """Refuse a place where `write` would have to replace something that is no bundle of this kind.
 
     Raises:
         ConfigError: `folder` is a file, or holds other things than a bundle.
     """
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"'{folder}' is a file; choose another place for the bundle")
-    foreign = sorted(set(os.listdir(folder)) - LIMITS.keys()) if folder.is_dir() else []
+    foreign = sorted(set(os.listdir(folder)) - allowed.keys()) if folder.is_dir() else []
     if foreign:
         raise ConfigError(f"'{folder}' holds '{foreign[0]}', which is no part of a bundle; choose another folder")
 
@@ -136,12 +137,18 @@ def sign(folder: Path, private_key: Path) -> Path:
     return folder / SIGNATURE
 
 
-def _entry(raw: bytes) -> FileEntry:
+def entry(raw: bytes) -> FileEntry:
+    """Describe a file's bytes."""
     return FileEntry(hashlib.sha256(raw).hexdigest(), len(raw))
 
 
-def _replace(folder: Path, files: dict[str, bytes]) -> None:
-    check_folder(folder)
+def replace(folder: Path, files: dict[str, bytes], allowed: Mapping[str, int] = LIMITS) -> None:
+    """Put a bundle's files into `folder`, in one step; an older bundle there goes.
+
+    Raises:
+        ConfigError: `folder` is a file, or holds other things than a bundle.
+    """
+    check_folder(folder, allowed)
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:

@@ -1,0 +1,126 @@
+"""External torque and contact from what the joints measure: causal filters, thresholds with a known false-alarm rate.
+
+All signals pass the same low-pass, so that model and measurement are equally late, and the acceleration is that
+filter's own derivative.
+
+Note:
+    The model-based residual of De Luca, Albu-Schäffer, Haddadin, Hirzinger, "Collision detection and safe reaction with
+    the DLR-III lightweight manipulator arm" (2006), with measured motion in place of the momentum integral.
+    Real-time: no allocation.
+"""
+
+import math
+
+import numpy as np
+
+from robostral.arm.chain import FloatArray
+from robostral.identified.torque import torque_kernel
+from robostral.jit import kernel
+
+CORNER_HZ = 8.0
+"""Corner of each of the two equal low-pass stages: 20 ms late each."""
+HOLD_S = 0.01
+"""A threshold counts as passed after this time beyond it."""
+SIGNALS = 6
+"""Filter states of a joint: first and second stage of position, velocity and torque."""
+
+
+def new_filter(n: int) -> FloatArray:
+    """Return filter states that take the next sample as what has always been, shape (n, 7); the last counts ticks."""
+    state = np.zeros((n, SIGNALS + 1))
+    state[:, 0] = np.nan
+    return state
+
+
+@kernel
+def contact_kernel(
+    model: FloatArray,
+    rotor: FloatArray,
+    weights: FloatArray,
+    friction_state: FloatArray,
+    filters: FloatArray,
+    threshold: FloatArray,
+    dt: float,
+    q: FloatArray,
+    dq: FloatArray,
+    tau: FloatArray,
+    motion: FloatArray,
+    work: FloatArray,
+    row: FloatArray,
+    tau_ext: FloatArray,
+) -> int:
+    """Estimate the external torque at one tick, and tell whether something touches the arm.
+
+    Args:
+        model: `Chain.model` of the identified arm.
+        rotor: Rotor inertias [kg·m²], shape (n,).
+        weights: Friction weights, shape (n, 23).
+        friction_state: State of the friction model, shape (n, 6).
+        filters: State of the filters, shape (n, 7), see `new_filter`.
+        threshold: Torque that free motion does not reach [N·m], shape (n,).
+        dt: Control period [s].
+        q: Measured position [rad], shape (n,).
+        dq: Measured velocity [rad/s], shape (n,).
+        tau: Measured motor torque [N·m], shape (n,).
+        motion: Work space, shape (5, n); left with filtered q, dq, ddq, friction and model torque.
+        work: Work space of the dynamics kernels.
+        row: Work space, shape (23,).
+        tau_ext: Filled with the torque that something outside exerts on the arm [N·m], shape (n,).
+
+    Returns:
+        Index of the joint that feels a contact, -1 for none, -2 if a number is not finite.
+    """
+    n = q.shape[0]
+    gain = 1.0 - math.exp(-2.0 * math.pi * CORNER_HZ * dt)
+    for j in range(n):
+        f = filters[j]
+        if not math.isfinite(f[0]):
+            f[0], f[1], f[2], f[3], f[4], f[5], f[6] = q[j], q[j], dq[j], dq[j], tau[j], tau[j], 0.0
+        last = f[3]
+        f[0] += gain * (q[j] - f[0])
+        f[1] += gain * (f[0] - f[1])
+        f[2] += gain * (dq[j] - f[2])
+        f[3] += gain * (f[2] - f[3])
+        f[4] += gain * (tau[j] - f[4])
+        f[5] += gain * (f[4] - f[5])
+        motion[0, j], motion[1, j], motion[2, j] = f[1], f[3], (f[3] - last) / dt
+    code = torque_kernel(
+        model, rotor, weights, friction_state, motion[0], motion[1], motion[2], work, row, motion[3], motion[4]
+    )
+    if code != 0:
+        return -2
+    touched, worst = -1, 0.0
+    for j in range(n):
+        f = filters[j]
+        tau_ext[j] = motion[4, j] - f[5]
+        share = abs(tau_ext[j]) / threshold[j]
+        f[6] = f[6] + 1.0 if share > 1.0 else 0.0
+        if f[6] * dt >= HOLD_S and share > worst:
+            touched, worst = j, share
+    return touched
+
+
+@kernel
+def contact_batch_kernel(
+    model: FloatArray,
+    rotor: FloatArray,
+    weights: FloatArray,
+    friction_state: FloatArray,
+    filters: FloatArray,
+    threshold: FloatArray,
+    dt: float,
+    q: FloatArray,
+    dq: FloatArray,
+    tau: FloatArray,
+    motion: FloatArray,
+    work: FloatArray,
+    row: FloatArray,
+    tau_ext: FloatArray,
+    touched: FloatArray,
+) -> None:
+    """Apply `contact_kernel` to rows (m, n) in order of time; fills `tau_ext` (m, n) and the answers, shape (m,)."""
+    for k in range(q.shape[0]):
+        touched[k] = contact_kernel(
+            model, rotor, weights, friction_state, filters, threshold, dt,
+            q[k], dq[k], tau[k], motion, work, row, tau_ext[k],
+        )  # fmt: skip
