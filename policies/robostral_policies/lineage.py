@@ -2,14 +2,13 @@
 
 import os
 import platform
-import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 
-import robostral
 from robostral.bundle import Lineage
+from robostral.revision import revision as revision
 from robostral_policies.checkpoint import State
 
 _PACKAGES = ("robostral", "numpy", "numba", "torch", "onnx", "onnxruntime", "gymnasium", "pybullet")
@@ -27,17 +26,6 @@ def lineage_of(state: State) -> Lineage:
         environment_kwargs=state.config.kwargs,
         data={name: digest for name, digest in state.files.items() if name.startswith("data")},
     )
-
-
-def revision() -> str:
-    """Return the commit that this code is from, `+changes` if files differ from it; the release outside a checkout."""
-    folder = Path(__file__).parent
-    try:
-        head = _git(folder, "rev-parse", "HEAD")
-        changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ":/*.py", ":/*.yaml")
-    except (OSError, subprocess.CalledProcessError):
-        return f"release {robostral.__version__}"
-    return f"{head}+changes" if changed else head
 
 
 def packages() -> dict[str, str]:
@@ -62,7 +50,3 @@ def _processor() -> str:
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def _git(folder: Path, *args: str) -> str:
-    return subprocess.run(["git", *args], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()

@@ -5,7 +5,7 @@ import math
 from robostral.arm.chain import EXTRA_ROWS, FloatArray
 from robostral.guard import table as at
 from robostral.guard.checks import LOOK_MARGIN
-from robostral.guard.clearance import pass_by
+from robostral.guard.clearance import begin_watch, end_watch, pass_by
 from robostral.guard.stop import landing, stop_step
 from robostral.guard.table import Reason
 from robostral.jit import kernel
@@ -85,17 +85,16 @@ def simulate_stop(model: FloatArray, table: FloatArray, state: FloatArray, row: 
         state[at.SIM_Q, i], state[at.SIM_W, i], state[at.SIM_B, i] = state[row, i], state[row + 1, i], state[row + 2, i]
         w, b = abs(state[row + 1, i]), abs(state[row + 2, i])
         ticks = max(ticks, (w + b * b / table[at.D, i]) / table[at.A, i] + 4.0 * table[at.A, i] / table[at.D, i])
-    rooms = at.ROOM if row == at.Q else at.ROOM_NEXT
-    for k in range(table.shape[0] - at.CHECKS):
-        state[at.ROOM_SIM, k] = state[rooms, k]
+    watched = begin_watch(table, state, n, at.ROOM if row == at.Q else at.ROOM_NEXT)
     room, travelled = 0.0, 0.0
     state[at.META, at.CAUSE] = WORKSPACE
     for _ in range(2 * int(ticks) + 16):
         if stop_tick(table, state, n, at.SIM_Q, path):
             if room < travelled and room_at(model, table, state, n) < 0.0:
                 return HITS
-            return STOPS if pass_by(model, table, state, 0.0) else HITS
-        if not (within_limits(table, state, n) and pass_by(model, table, state, -LOOK_MARGIN)):
+            clear = pass_by(model, table, state, watched, 0.0) and end_watch(table, state, watched)
+            return STOPS if clear else HITS
+        if not (within_limits(table, state, n) and pass_by(model, table, state, watched, -LOOK_MARGIN)):
             return HITS
         step, speed = travel(table, state, n, speed)
         travelled += step

@@ -131,14 +131,36 @@ def stop_is_clear(table: FloatArray, state: FloatArray) -> bool:
 
 
 @kernel
-def pass_by(model: FloatArray, table: FloatArray, state: FloatArray, least: float) -> bool:
-    """Take the motion of a tick of the simulated stop from every check's room; look where less than `least` is left.
+def begin_watch(table: FloatArray, state: FloatArray, n: int, rooms: int) -> int:
+    """Choose the checks to watch in a simulated stop: those that the joints' own ways to rest could use up.
+
+    Returns:
+        How many they are; `WATCHED` lists them, `ROOM_SIM` holds the rooms of all.
+    """
+    watched = 0
+    for c in range(at.CHECKS, table.shape[0]):
+        room = state[rooms, c - at.CHECKS]
+        state[at.ROOM_SIM, c - at.CHECKS] = room
+        if shrinks(table[c], state[at.STOP_REACH]) > room:
+            state[at.WATCHED, watched] = c
+            watched += 1
+    for i in range(n):
+        state[at.TRAVEL, i] = 0.0
+    return watched
+
+
+@kernel
+def pass_by(model: FloatArray, table: FloatArray, state: FloatArray, watched: int, least: float) -> bool:
+    """Take the motion of a tick of the simulated stop from the rooms that are watched; look where < `least` is left.
 
     Returns:
         Whether every check that was looked at has room.
     """
     looked = False
-    for c in range(at.CHECKS, table.shape[0]):
+    for i in range(model.shape[0] - EXTRA_ROWS):
+        state[at.TRAVEL, i] += abs(state[at.SIM_W, i])
+    for j in range(watched):
+        c = int(state[at.WATCHED, j])
         k = c - at.CHECKS
         state[at.ROOM_SIM, k] -= shrinks(table[c], state[at.SIM_W])
         if state[at.ROOM_SIM, k] < least:
@@ -149,6 +171,19 @@ def pass_by(model: FloatArray, table: FloatArray, state: FloatArray, least: floa
             if not state[at.ROOM_SIM, k] >= 0.0:
                 state[at.META, at.CAUSE] = table[c, REASON]
                 return False
+    return True
+
+
+@kernel
+def end_watch(table: FloatArray, state: FloatArray, watched: int) -> bool:
+    """Tell whether the simulated stop as a whole has left room to every check that was not watched."""
+    j = 0
+    for c in range(at.CHECKS, table.shape[0]):
+        if j < watched and state[at.WATCHED, j] == c:
+            j += 1
+        elif shrinks(table[c], state[at.TRAVEL]) > state[at.ROOM_SIM, c - at.CHECKS]:
+            state[at.META, at.CAUSE] = table[c, REASON]
+            return False
     return True
 
 

@@ -71,14 +71,17 @@ x, y, z [m]; `FIGURE` holds the scalars below; from `CHECKS` on, each row is a c
     ROOM_NEXT,
     ROOM_SIM,
     STOP_REACH,
+    TRAVEL,
+    WATCHED,
     JACOBIAN,
     SIGMA,
     FRAMES,
-) = range(25)
+) = range(27)
 """Rows of the state: last command and its differences (per tick, then per second), the candidate, the simulated stop,
 their tcp poses (16 numbers each), the last torque command, the scalars below, what every check has left at least at
-the last command, at the candidate and in the simulated stop [m], a bound of each joint's way to rest, the Jacobian and
-its singular values; from `FRAMES` on, the poses of the links."""
+the last command, at the candidate and in the simulated stop [m], a bound of each joint's way to rest, its way in the
+simulated stop, the checks that are watched there, the Jacobian and its singular values; from `FRAMES` on, the poses of
+the links."""
 
 LATCH, FRESH, PATH, LIMITED_BITS, CAUSE, S_MOST, S_LEAST, CONDITION, S_MOST_NEXT, S_LEAST_NEXT, CONDITION_NEXT = range(
     11

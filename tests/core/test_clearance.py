@@ -49,9 +49,10 @@ def test_hostile_steps_never_touch(name: str) -> None:
     found = count_violations(log, dt, arm.limits.array, starts[:segments].tolist())
     assert {finding["violations"] for finding in found.values()} == {0}
     assert impossible == 0
-    assert self_distances(arm, log).min() >= SELF_DISTANCE - 1e-9
-    assert sphere_distances(arm, log, BALL.center, BALL.radius).min() >= KEEP_OUT_DISTANCE - 1e-9
-    assert {int(Reason.SELF_COLLISION), int(Reason.KEEP_OUT)} & set(codes.tolist()), "the campaign was not hostile"
+    apart, away = self_distances(arm, log).min(), sphere_distances(arm, log, BALL.center, BALL.radius).min()
+    assert apart >= SELF_DISTANCE - 1e-9
+    assert away >= KEEP_OUT_DISTANCE - 1e-9
+    assert min(apart, away) < 2.0 * KEEP_OUT_DISTANCE, "the campaign was not hostile"
     if arm.limits.taper is not None:
         for a, b in zip(starts[:segments], [*starts[1:segments], steps], strict=True):
             assert count_taper_violations(log[a:b], dt, arm.limits.array, arm.limits.taper)["violations"] == 0
