@@ -1,56 +1,6 @@
-"""The wire, version 1: every byte that a policy client and a policy server exchange on the control port.
+"""The wire, version 1: sizes, hot frames and their checks, on numpy and the standard library alone.
 
-Transport: ZeroMQ DEALER (client) to ROUTER (server) under CURVE; each message is one part. A message whose first byte
-is `{` is JSON (the handshake); every other one is a hot frame. All numbers are little-endian; floats are IEEE 754
-binary32. No message holds a dtype, a shape or a size that the contract does not give.
-
-Request frame (client to server), 52 + 4·rows·obs_size bytes:
-
-====== ==== ======= ==================================================================================================
-offset size type    field
-====== ==== ======= ==================================================================================================
-0      4    bytes   magic `RBST`
-4      4    u32     crc: CRC-32 (zlib) over bytes 8 to the end, started from the `token` of the handshake
-8      1    u8      version, 1
-9      1    u8      type, 1
-10     2    u16     flags, 0
-12     4    u32     budget_us: time left when sent [µs], less the client's measured transit
-16     8    u64     session: chosen by the client, rises within a connection
-24     8    u64     seq: rises within a session
-32     8    u64     t_obs_ns: when the observation was taken, on the client's clock; opaque to the server
-40     8    bytes   first 8 bytes of the contract's identity
-48     2    u16     rows: 1 for a robot, at most the bundle's max_batch
-50     2    u16     consumed: index of the last chunk step that was used, 65535 for none
-52     ...  f32     observation groups in contract order, row after row
-====== ==== ======= ==================================================================================================
-
-Reply frame (server to client), 60 + 4·rows·horizon·n bytes; without payload where the status is not OK:
-
-====== ==== ======= ==================================================================================================
-offset size type    field
-====== ==== ======= ==================================================================================================
-0      4    bytes   magic `RBST`
-4      4    u32     crc, as above
-8      1    u8      version, 1
-9      1    u8      type, 2
-10     2    u16     status: 0 OK, 1 LATE, 2 BAD_OBS, 3 FAULT
-12     4    u32     total_us: receipt to reply, on the server's clock [µs]
-16     8    u64     session, echoed
-24     8    u64     seq, echoed
-32     8    u64     t_obs_ns, echoed
-40     8    bytes   first 8 bytes of the bundle's digest
-48     2    u16     rows, echoed; 0 where there is no payload
-50     2    u16     consumed, echoed
-52     4    u32     queue_us: receipt to inference [µs]
-56     4    u32     infer_us: inference alone [µs]
-60     ...  f32     chunks: rows x horizon x n
-====== ==== ======= ==================================================================================================
-
-The token is a fresh random number per handshake. It is no secret; it makes a frame that was recorded in one connection
-fail its checksum in every other one, whatever that one says in its header.
-
-JSON messages: `Hello` from the client, answered by `Accepted` or `Refused`. A hot frame from a peer that has no session
-here is answered by `Refused(reason="session")`: dial again.
+Every byte is described in `WIRE.md` beside this file, with golden frames for clients in other languages.
 """
 
 import hashlib

@@ -1,5 +1,8 @@
 """Laws of the wire: what is packed comes back; what is broken anywhere is refused everywhere, with its reason."""
 
+import re
+from pathlib import Path
+
 import msgspec
 import numpy as np
 import pytest
@@ -61,21 +64,37 @@ def test_reply_round_trip(status: Status, times: tuple[int, int, int]) -> None:
     assert np.array_equal(reply.chunk, expected)
 
 
-def test_golden_request() -> None:
-    """A frame written byte by byte from the table, so that a client in another language can be checked."""
-    frame = RequestFrame(LAYOUT, 1)
-    frame.obs[:] = 1.0
-    raw = bytes(frame.seal(0, 1, 2, 3, 4, consumed=5, rows=1))
-    body = bytes.fromhex("0101000004000000010000000000000002000000000000000300000000000000")
-    body += SEALED.prefix + bytes.fromhex("01000500") + bytes.fromhex("0000803f") * 9
-    assert raw[:4] == b"RBST"
-    assert raw[8:] == body
-    assert raw[4:8] == (_crc32(body)).to_bytes(4, "little")
+GOLDEN = Layout(bytes(range(0, 0x88, 0x11)), obs_size=3, horizon=2, n=2)
+GOLDEN_DIGEST = bytes(range(0xA0, 0xC0))
 
 
-def _crc32(data: bytes) -> int:
-    """CRC-32 of IEEE 802.3, bit by bit."""
-    crc = 0xFFFFFFFF
+def golden() -> dict[str, bytes]:
+    """Read the frames that `WIRE.md` prints for clients in other languages."""
+    text = (Path(wire.__file__).parent / "WIRE.md").read_text(encoding="utf-8")
+    found = re.findall(r"^`([a-z ]+)`[^`]*```hex\n([0-9a-f \n]+)```", text, re.MULTILINE)
+    return {name: bytes.fromhex(dump) for name, dump in found}
+
+
+def test_golden_frames_are_made_and_read_as_documented() -> None:
+    frames = golden()
+    assert list(frames) == ["request", "request of two rows", "reply", "late"]
+    frame = RequestFrame(GOLDEN, 2)
+    frame.obs[:] = (1, -2, 0.5), (0.25, 0, -1)
+    assert frame.seal(TOKEN, 1, 2, 3, 4000, consumed=5, rows=1) == frames["request"]
+    assert frame.seal(TOKEN, 7, 8, 9, 20_000, consumed=wire.NONE_CONSUMED, rows=2) == frames["request of two rows"]
+    request = wire.read_request(frames["request"], GOLDEN, TOKEN, 1)
+    assert isinstance(request, Request)
+    reply = ReplyFrame(GOLDEN, 1, GOLDEN_DIGEST)
+    reply.chunk[:] = (1, 2), (3, 4)
+    assert reply.seal(TOKEN, Status.OK, request, (30, 10, 15)) == frames["reply"]
+    assert reply.seal(TOKEN, Status.LATE, request, (31, 11, 0)) == frames["late"]
+    for raw in frames.values():
+        # CRC-32 of IEEE 802.3, bit by bit, started from the token.
+        assert int.from_bytes(raw[4:8], "little") == _crc32(raw[8:], TOKEN)
+
+
+def _crc32(data: bytes, token: int) -> int:
+    crc = ~token & 0xFFFFFFFF
     for byte in data:
         crc ^= byte
         for _ in range(8):
