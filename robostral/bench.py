@@ -1,7 +1,9 @@
 """`robostral bench SUITE --json FILE`: everything with a number has one command that measures it again."""
 
 import platform
+from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -91,4 +93,10 @@ def write(suite: str, figures: dict[str, Any], path: Path | None) -> None:
         print(f"{suite}: {path}")
 
 
-COMMANDS = {"kinematics": kinematics, "mutants": mutants, "serve": serve}
+def _suites() -> dict[str, Callable[..., Any]]:
+    """Return the suites of the core and those that other packages register under `robostral.benches`."""
+    found: dict[str, Callable[..., Any]] = {"kinematics": kinematics, "mutants": mutants, "serve": serve}
+    return found | {point.name: point.load() for point in entry_points(group="robostral.benches")}
+
+
+COMMANDS = _suites()

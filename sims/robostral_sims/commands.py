@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from robostral_sims import check
+
 if TYPE_CHECKING:
     from robostral_sims.env import CellEnv
 
@@ -149,6 +151,35 @@ def pictures(folder: File = Path("sims/pictures")) -> None:
         print(folder / f"{entry.cell}.png")
 
 
+def scores(episodes: int = 20, *, cells: tuple[str, ...] = (), readme: Path | None = None) -> None:
+    """Let expert, random actions and no action play every environment on every engine; print a table.
+
+    Args:
+        episodes: How many each; 500 for a table to publish.
+        cells: Tasks or cells; all of them if none is named.
+        readme: File whose table is replaced, for example sims/README.md.
+    """
+    from rich.progress import Progress
+
+    from robostral_sims.catalogue import catalogue, find
+    from robostral_sims.engines import engine_names
+    from robostral_sims.episodes import PILOTS
+    from robostral_sims.scores import markdown, score, write_table
+
+    entries, found = [find(cell) for cell in cells] or catalogue(), []
+    with Progress(transient=True) as progress:
+        bar = progress.add_task("episodes", total=len(entries) * len(engine_names()) * len(PILOTS) * episodes)
+        for entry in entries:
+            for engine in engine_names():
+                for pilot in PILOTS:
+                    progress.update(bar, description=f"{entry.cell}, {engine}, {pilot}")
+                    found.append(score(entry, engine, pilot, episodes, told=lambda: progress.advance(bar)))
+    table = markdown(entries, found)
+    print(table)
+    if readme is not None:
+        write_table(readme, table)
+
+
 def _make(name: str, engine: str, *, drawn: bool) -> "CellEnv":
     from robostral_sims.catalogue import find
     from robostral_sims.env import CellEnv
@@ -158,4 +189,11 @@ def _make(name: str, engine: str, *, drawn: bool) -> "CellEnv":
     return CellEnv(entry.task, entry.arm, engine, cell=entry.cell, render_mode=mode)
 
 
-COMMANDS = {"list": list_cells, "show": show, "play": play, "replay": replay, "pictures": pictures}
+COMMANDS = {
+    "list": list_cells,
+    "show": show,
+    "play": play,
+    "replay": replay,
+    "pictures": pictures,
+    "scores": scores,
+} | check.COMMANDS

@@ -44,7 +44,7 @@ def test_importing_the_core_loads_nothing_heavy() -> None:
 def test_the_overview_of_commands_loads_nothing_heavy() -> None:
     code = (
         "import sys; from robostral.cli import call; assert call(['--help']) == 0; "
-        "print([m for m in ('torch', 'pybullet', 'onnxruntime', 'matplotlib', 'gymnasium') if m in sys.modules])"
+        "print([m for m in ('torch', 'pybullet', 'mujoco', 'onnxruntime', 'matplotlib') if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip().endswith("[]")
