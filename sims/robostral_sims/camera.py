@@ -5,57 +5,77 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from robostral.jit import kernel
 from robostral_sims.randomize import Plant
 from robostral_sims.scene import Pose
 
 FloatArray = NDArray[np.float64]
 
 
-def in_base(base: Pose, part: FloatArray) -> FloatArray:
-    """Return the pose of a part in `base`: p [m] and quat_wxyz, shape (7,), from the first 7 numbers in `world`."""
-    back = _conjugate(base.quat_wxyz)
-    out = np.empty(7)
-    out[:3] = rotate(back, part[:3] - base.p)
-    out[3:] = multiply(back, part[3:7])
-    return out
+@kernel
+def chain_kernel(a: FloatArray, b: FloatArray, out: FloatArray) -> None:
+    """Compute the pose T_a @ T_b; poses are 7 numbers, p [m] and quat_wxyz."""
+    aw, ax, ay, az = a[3], a[4], a[5], a[6]
+    bw, bx, by, bz = b[3], b[4], b[5], b[6]
+    x, y, z = b[0], b[1], b[2]
+    tx, ty, tz = 2.0 * (ay * z - az * y), 2.0 * (az * x - ax * z), 2.0 * (ax * y - ay * x)
+    out[0] = a[0] + x + aw * tx + ay * tz - az * ty
+    out[1] = a[1] + y + aw * ty + az * tx - ax * tz
+    out[2] = a[2] + z + aw * tz + ax * ty - ay * tx
+    out[3] = aw * bw - ax * bx - ay * by - az * bz
+    out[4] = aw * bx + ax * bw + ay * bz - az * by
+    out[5] = aw * by - ax * bz + ay * bw + az * bx
+    out[6] = aw * bz + ax * by - ay * bx + az * bw
 
 
-def in_world(base: Pose, pose: FloatArray) -> Pose:
-    """Return a pose in `base`, shape (7,), as the scene has it, in `world`."""
-    p = rotate(base.quat_wxyz, pose[:3]) + base.p
-    w, x, y, z = multiply(base.quat_wxyz, pose[3:]).tolist()
-    return Pose((float(p[0]), float(p[1]), float(p[2])), (w, x, y, z))
+@kernel
+def apart_kernel(a: FloatArray, b: FloatArray, free_turn: bool) -> tuple[float, float]:
+    """Compute how far two poses are apart: distance [m] and angle [rad], of the z axes alone for a `free_turn`."""
+    distance = math.sqrt((a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2 + (a[2] - b[2]) ** 2)
+    if not free_turn:
+        along = a[3] * b[3] + a[4] * b[4] + a[5] * b[5] + a[6] * b[6]
+        return distance, 2.0 * math.acos(min(1.0, abs(along)))
+    along = 4.0 * (a[4] * a[6] + a[3] * a[5]) * (b[4] * b[6] + b[3] * b[5])
+    along += 4.0 * (a[5] * a[6] - a[3] * a[4]) * (b[5] * b[6] - b[3] * b[4])
+    along += (1.0 - 2.0 * (a[4] * a[4] + a[5] * a[5])) * (1.0 - 2.0 * (b[4] * b[4] + b[5] * b[5]))
+    return distance, math.acos(min(1.0, max(-1.0, along)))
 
 
-def multiply(a: tuple[float, ...] | FloatArray, b: tuple[float, ...] | FloatArray) -> FloatArray:
-    """Multiply two quaternions, scalar first."""
-    (aw, ax, ay, az), (bw, bx, by, bz) = a, b
-    return np.array(
-        [
-            aw * bw - ax * bx - ay * by - az * bz,
-            aw * bx + ax * bw + ay * bz - az * by,
-            aw * by - ax * bz + ay * bw + az * bx,
-            aw * bz + ax * by - ay * bx + az * bw,
-        ]
-    )
+@kernel
+def look_kernel(pose: FloatArray, error: FloatArray, out: FloatArray) -> None:
+    """Add an error, position [m] and yaw [rad], shape (4,), to a pose, 7 numbers."""
+    w, z = math.cos(0.5 * error[3]), math.sin(0.5 * error[3])
+    for i in range(3):
+        out[i] = pose[i] + error[i]
+    out[3], out[4] = w * pose[3] - z * pose[6], w * pose[4] - z * pose[5]
+    out[5], out[6] = w * pose[5] + z * pose[4], w * pose[6] + z * pose[3]
 
 
-def rotate(quat_wxyz: tuple[float, ...] | FloatArray, p: FloatArray) -> FloatArray:
-    """Turn a vector, shape (3,), by a unit quaternion."""
-    w, x, y, z = quat_wxyz
-    u = np.array([x, y, z])
-    t = 2.0 * _cross(u, p)
-    return np.asarray(p + w * t + _cross(u, t))
+class Mounting:
+    """Poses in an arm's `base` and in `world`.
 
+    Args:
+        base: Where the arm stands.
+    """
 
-def _cross(a: FloatArray, b: FloatArray) -> FloatArray:
-    (ax, ay, az), (bx, by, bz) = a.tolist(), b.tolist()
-    return np.array([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
+    def __init__(self, base: Pose) -> None:
+        w, x, y, z = base.quat_wxyz
+        self._base, back = np.array([*base.p, w, x, y, z]), np.array([0.0, 0.0, 0.0, w, -x, -y, -z])
+        self._back = np.empty(7)
+        chain_kernel(back, np.array([*(-np.array(base.p)), 1.0, 0.0, 0.0, 0.0]), self._back)
 
+    def in_base(self, part: FloatArray) -> FloatArray:
+        """Return a pose in `base`: p [m] and quat_wxyz, shape (7,), from the first 7 numbers in `world`."""
+        out = np.empty(7)
+        chain_kernel(self._back, part, out)
+        return out
 
-def _conjugate(quat_wxyz: tuple[float, ...]) -> tuple[float, ...]:
-    w, x, y, z = quat_wxyz
-    return w, -x, -y, -z
+    def in_world(self, pose: FloatArray) -> Pose:
+        """Return a pose in `base`, shape (7,), as the scene has it, in `world`."""
+        out = np.empty(7)
+        chain_kernel(self._base, pose, out)
+        x, y, z, *quat = out.tolist()
+        return Pose((x, y, z), (quat[0], quat[1], quat[2], quat[3]))
 
 
 class PartCamera:
@@ -73,8 +93,6 @@ class PartCamera:
 
     def look(self, pose: FloatArray) -> FloatArray:
         """Return the pose in `base` that is told of a part at `pose`, p [m] and quat_wxyz, shape (7,) both."""
-        error = self._bias + self._spread * self._rng.standard_normal(4)
         out = np.empty(7)
-        out[:3] = pose[:3] + error[:3]
-        out[3:] = multiply((math.cos(0.5 * error[3]), 0.0, 0.0, math.sin(0.5 * error[3])), pose[3:])
+        look_kernel(pose, self._bias + self._spread * self._rng.standard_normal(4), out)
         return out

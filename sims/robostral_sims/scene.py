@@ -269,6 +269,8 @@ class Scene(_Data, frozen=True):
     """What the guard keeps the first arm out of, in its `base`."""
     camera: Camera = Camera()
     gravity: Vector3 = (0.0, 0.0, -9.81)
+    solver_iterations: int = 20
+    """Of an engine that solves contacts iteratively; more where parts are wedged, fewer for speed."""
 
     def __post_init__(self) -> None:
         if not self.arms:

@@ -18,9 +18,6 @@ from robostral_sims.scene import Body, Box, Scene, Vacuum
 with quiet():  # it greets with the time it was built
     p: Any = require("pybullet", "sim")
 
-_SOLVER_ITERATIONS = 20
-"""Ours: a free arm's six motor rows converge in fewer; the default of 50 changes no figure of the tests."""
-
 
 class PyBulletWorld:
     """A scene in Bullet; implements `robostral_sims.engines.World`.
@@ -76,7 +73,7 @@ class PyBulletWorld:
         p.resetSimulation(physicsClientId=c)
         p.setPhysicsEngineParameter(
             fixedTimeStep=self._dt_s,
-            numSolverIterations=_SOLVER_ITERATIONS,
+            numSolverIterations=scene.solver_iterations,
             deterministicOverlappingPairs=1,
             physicsClientId=c,
         )

@@ -16,7 +16,7 @@ from robostral.kinematics.ik import NoSolution, ik
 from robostral.kinematics.se3 import matrix_from_quat_kernel, quat_from_matrix_kernel
 from robostral.requirements import requirements_of
 from robostral.signals import obs_field
-from robostral_sims.camera import PartCamera, in_base, in_world
+from robostral_sims.camera import Mounting, PartCamera, apart_kernel
 from robostral_sims.randomize import NOMINAL, Plant, Range, replace
 from robostral_sims.randomize import ranges as pick
 from robostral_sims.scene import Box, Cylinder, Jaw, Scene
@@ -84,8 +84,10 @@ class PickPlace:
             raise ConfigError(f"task 'PickPlace' needs one part, a box; the cell has {[b.name for b in scene.parts]}")
         if "parts" not in scene.regions:
             raise ConfigError(f"task 'PickPlace' needs a region 'parts' in its cell; it has {sorted(scene.regions)}")
-        self._arm, self._scene, self._base, self.box = arm, scene, mount.base, scene.regions["parts"]
-        self._R_home = _tcp(arm, arm.home)[:3, :3]
+        self._arm, self._scene, self.box = arm, scene, scene.regions["parts"]
+        self._mounting, self._T = Mounting(mount.base), np.empty((4, 4))
+        tcp_kernel(arm.chain.model, arm.home, self._T)
+        self._R_home = self._T[:3, :3].copy()
         self._check_reach()
         self._held_s, self._camera = 0.0, PartCamera(NOMINAL, np.random.default_rng(0))
         self.contract = _contract(arm, mount.tool)
@@ -105,7 +107,7 @@ class PickPlace:
         body = replace(
             body,
             shape=Cylinder(self._width / 2.0, height) if self._round else shape,
-            pose=in_world(self._base, lies),
+            pose=self._mounting.in_world(lies),
         )
         bodies = tuple(body if other.mass > 0.0 else other for other in scene.bodies)
         self._held_s, self._camera = 0.0, PartCamera(plant, rng)
@@ -114,13 +116,14 @@ class PickPlace:
 
     def outside(self, truth: Truth, external: FloatArray, belts: FloatArray) -> None:
         """Tell what the camera sees of the part now."""
-        external[7:14] = self._camera.look(in_base(self._base, truth.parts[0]))
+        external[7:14] = self._camera.look(self._mounting.in_base(truth.parts[0]))
 
     def judge(self, obs: NDArray[np.float32], chunk: NDArray[np.float32], *, truth: Truth, stopped: bool) -> Verdict:
         """Judge one policy step; success once the part has lain at its goal, let go, for 0.2 s."""
-        part = in_base(self._base, truth.parts[0])
-        position, rotation = _apart(part, self._goal, free_turn=self._round)
-        away = float(np.linalg.norm(part[:3] - _tcp(self._arm, truth.q)[:3, 3]))
+        part = self._mounting.in_base(truth.parts[0])
+        position, rotation = apart_kernel(part, self._goal, self._round)
+        tcp_kernel(self._arm.chain.model, truth.q, self._T)
+        away = math.dist(part[:3].tolist(), self._T[:3, 3].tolist())
         lift = max(0.0, float(part[2] - self._goal[2]))
         there = position <= POSITION_TOLERANCE_M and rotation <= ROTATION_TOLERANCE_RAD
         released = truth.tools[0, 0] >= self._width + RELEASED_M
@@ -130,7 +133,9 @@ class PickPlace:
         reward -= 2.0 * rotation * _DT_S * (position < 0.05)  # its turn matters where it is set down
         reward -= 2.0 * min(away, 0.3) * (not there) * _DT_S  # the hand belongs at the part until that is in place
         reward += 2.0 * min(lift, 0.05) * (position > 0.02) * _DT_S  # a part that is moved is lifted, not pushed
-        reward -= 0.05 * float(np.mean(np.square(chunk[0, :3] / _STEP_M))) * _DT_S  # no more motion than is needed
+        reward -= (
+            0.05 * sum((x / _STEP_M) ** 2 for x in chunk[0, :3].tolist()) / 3.0 * _DT_S
+        )  # no more motion than is needed
         reward += 10.0 * success  # more than a moment can cost: placing always pays
         reward -= 40.0 * stopped  # more than the worst episode costs: running into the guard is no way out
         figures = {"position_error_m": position, "rotation_error_rad": rotation, "released": float(released)}
@@ -205,21 +210,6 @@ class PickPlace:
                     except NoSolution as error:
                         at = f"corner {corner} of region 'parts', {height} m above it"
                         raise ConfigError(f"arm '{self._arm.name}' does not reach {at}: {error}") from error
-
-
-def _tcp(arm: Arm, q: FloatArray) -> FloatArray:
-    T = np.empty((4, 4))
-    tcp_kernel(arm.chain.model, q, T)
-    return T
-
-
-def _apart(part: FloatArray, goal: FloatArray, *, free_turn: bool) -> tuple[float, float]:
-    """Return how far a pose is from another: distance [m] and angle [rad], of the z axes alone for a `free_turn`."""
-    position = float(np.linalg.norm(part[:3] - goal[:3]))
-    if not free_turn:
-        return position, 2.0 * math.acos(min(1.0, abs(float(part[3:] @ goal[3:]))))
-    axes = [2.0 * np.array([x * z + w * y, y * z - w * x, 0.5 - x * x - y * y]) for w, x, y, z in (part[3:], goal[3:])]
-    return position, math.acos(min(1.0, max(-1.0, float(axes[0] @ axes[1]))))
 
 
 _GAIN, _LEAD_S, _BRAKING, _TURN_SHARE = 0.35, 0.04, 1.5, 0.7
