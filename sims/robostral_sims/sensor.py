@@ -116,7 +116,7 @@ class Wrist:
         self._late = np.zeros((1 + round(sensor.delay_s / self._dt_s), 6))
         self._spread = np.repeat((sensor.force_noise, sensor.torque_noise), 3)
         self._rng = rng
-        self._state[_SMOOTH] = self._figures[_BIAS:_SHARE]
+        self._state[READING], self._state[_SMOOTH] = 0.0, self._figures[_BIAS:_SHARE]
         self._at[:], self._window[:], self.force[:] = 0, 0.0, 0.0
 
     def noise(self, ticks: int) -> FloatArray:
