@@ -16,14 +16,15 @@ from robostral.control.impedance import impedance_kernel, impedance_workspace, p
 from robostral.control.interpolate import follow_kernel
 from robostral.guard import Guard
 from robostral.guard import table as at
-from robostral.guard.kernels import brake_kernel, measure_kernel, reference_kernel
+from robostral.guard.kernels import brake_kernel, latch, measure_kernel, reference_kernel
 from robostral.guard.table import Reason
-from robostral.guard.torque import torque_kernel, torque_stop_kernel
+from robostral.guard.torque import energy_kernel, torque_kernel, torque_stop_kernel
 from robostral.jit import kernel
 from robostral.kinematics.codes import OK
 from robostral.kinematics.gravity import gravity_kernel
 
 PASSED, LIMITED, NOT_FINITE = int(Reason.PASSED), int(Reason.LIMITED), int(Reason.NOT_FINITE)
+ENERGY = int(Reason.ENERGY)
 
 STOP_DAMPING = 0.05
 """Damping of a torque-mode stop: share of each joint's torque limit per rad/s [s/rad]; ours."""
@@ -86,7 +87,11 @@ def impedance_tick_kernel(
     # and a law whose torques lag behind their rate limit oscillates.
     q_c, dq_c, still = state[at.Q, :n], state[at.DQ_C, :n], joints[3]
     if impedance_kernel(model, gains, q_c, dq_c, still, q, dq, work, J, M, A, scratch, tau_d) == OK:
-        held = torque_kernel(table, state, tau_d, tau_c)
+        held = energy_kernel(model, table, q, dq, work, M, damping, tau_d)
+        if held == ENERGY and state[at.META, at.LATCH] == 0.0:
+            counts[ENERGY] += 1
+            latch(model, table, state, ENERGY)
+        held = max(held, torque_kernel(table, state, tau_d, tau_c))
         counts[LIMITED] += held == LIMITED
         return max(code, held)
     brake_kernel(model, table, state, counts, NOT_FINITE)

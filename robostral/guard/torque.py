@@ -1,6 +1,7 @@
-"""The guard's second stage in torque mode: limits of torque and of its change, and a stop.
+"""The guard's second stage in torque mode: limits of torque, of its change and of kinetic energy, and a stop.
 
 Note:
+    Energy: a control barrier function, power <= rate (greatest energy - energy), as in arXiv 2411.02186.
     Position mode needs none of this: its law is the identity, which `Guard.command` checks. Real-time: no allocation.
 """
 
@@ -10,8 +11,17 @@ from robostral.arm.chain import FloatArray
 from robostral.guard import table as at
 from robostral.guard.table import Reason
 from robostral.jit import kernel
+from robostral.kinematics.codes import OK
+from robostral.kinematics.crba import crba_kernel
+from robostral.kinematics.gravity import gravity_kernel
 
 PASSED, LIMITED, SIZE, NOT_FINITE = int(Reason.PASSED), int(Reason.LIMITED), int(Reason.SIZE), int(Reason.NOT_FINITE)
+ENERGY = int(Reason.ENERGY)
+
+ENERGY_RATE = 20.0
+"""How fast the arm may use up what is left to its greatest kinetic energy [1/s]."""
+ENERGY_EXCESS = 1.1
+"""Share of the greatest kinetic energy from which on the arm stops: until then its torques only brake it."""
 
 
 @kernel
@@ -65,3 +75,52 @@ def torque_stop_kernel(
         rate = dq[i] if math.isfinite(dq[i]) else 0.0
         tau_c[i] = min(max(hold - damping[i] * rate, -table[at.TORQUE, i]), table[at.TORQUE, i])
     return torque_kernel(table, state, tau_c, tau_c)
+
+
+@kernel
+def energy_kernel(
+    model: FloatArray,
+    table: FloatArray,
+    q: FloatArray,
+    dq: FloatArray,
+    work: FloatArray,
+    M: FloatArray,
+    hold: FloatArray,
+    tau_d: FloatArray,
+) -> int:
+    """Take from wanted torques what would bring the arm beyond its kinetic energy.
+
+    What is taken slows all joints down in proportion to their speeds: it is a multiple of the momentum M dq.
+
+    Args:
+        model: `Chain.model`, of the arm with its tool.
+        table: Limits of `pack_limits`.
+        q: Measured positions [rad], shape (n,).
+        dq: Measured velocities [rad/s], shape (n,).
+        work: Work space of `robostral.kinematics.body.workspace`.
+        M: Work space, shape (n, n).
+        hold: Work space, shape (n,).
+        tau_d: Wanted torques [N·m], shape (n,); changed as little as the limit asks.
+
+    Returns:
+        PASSED, LIMITED, or ENERGY: beyond the limit by more than a moment explains, the arm has to stop.
+    """
+    most = table[at.FIGURE, at.ENERGY]
+    if most == math.inf:
+        return PASSED
+    n = tau_d.shape[0]
+    if crba_kernel(model, q, work, M) != OK or gravity_kernel(model, q, work, hold) != OK:
+        return ENERGY
+    twice, power = 0.0, 0.0
+    for i in range(n):
+        power += dq[i] * (tau_d[i] - hold[i])
+        hold[i] = 0.0
+        for j in range(n):
+            hold[i] += M[i, j] * dq[j]
+        twice += dq[i] * hold[i]
+    code, allowed = PASSED, ENERGY_RATE * (most - 0.5 * twice)
+    if power > allowed:
+        code = LIMITED
+        for i in range(n):
+            tau_d[i] -= (power - allowed) / twice * hold[i]
+    return code if 0.5 * twice <= ENERGY_EXCESS * most else ENERGY

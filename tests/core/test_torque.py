@@ -1,0 +1,83 @@
+"""The cap of kinetic energy: torques that would exceed it lose what drives the motion, and beyond it the arm stops."""
+
+import numpy as np
+import pytest
+
+from robostral.arm import load_arm
+from robostral.contract import Impedance
+from robostral.control.ticks import ImpedanceTick
+from robostral.guard import Guard, Reason
+from robostral.guard.torque import ENERGY_EXCESS, ENERGY_RATE, energy_kernel
+from robostral.kinematics import aba, workspace
+from robostral.kinematics.crba import crba_kernel
+from robostral.kinematics.gravity import gravity
+
+PANDA = load_arm("panda")
+N, DT, CAP = 7, 0.001, 0.5
+
+
+def inertia(q: np.ndarray) -> np.ndarray:
+    M = np.zeros((N, N))
+    crba_kernel(PANDA.chain.model, q, workspace(PANDA.chain), M)
+    return M
+
+
+def energy(q: np.ndarray, dq: np.ndarray) -> float:
+    return float(0.5 * dq @ inertia(q) @ dq)
+
+
+def capped(q: np.ndarray, dq: np.ndarray, tau: np.ndarray, cap: float = CAP) -> int:
+    table = Guard(PANDA.chain, PANDA.limits, DT, energy=cap).table
+    return energy_kernel(PANDA.chain.model, table, q, dq, workspace(PANDA.chain), np.zeros((N, N)), np.zeros(N), tau)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_torques_only_slow_the_motion_down_and_only_as_far_as_asked(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    q, dq, wanted = PANDA.home + rng.normal(0, 0.3, N), rng.normal(0, 0.3, N), rng.normal(0, 30.0, N)
+    hold, tau = gravity(PANDA.chain, q), wanted.copy()
+    code = capped(q, dq, tau)
+    allowed = ENERGY_RATE * (CAP - energy(q, dq))
+    if dq @ (wanted - hold) <= allowed:
+        assert (tau == wanted).all()
+    else:
+        assert dq @ (tau - hold) == pytest.approx(allowed)
+        slower = np.linalg.solve(inertia(q), tau - wanted)
+        assert slower == pytest.approx((slower @ dq) / (dq @ dq) * dq, abs=1e-9)
+        assert code != Reason.PASSED
+    assert (code == Reason.ENERGY) == (energy(q, dq) > ENERGY_EXCESS * CAP)
+
+
+def test_pushed_without_end_the_arm_nears_its_cap_and_never_passes_it() -> None:
+    q, dq, most = PANDA.home, np.zeros(N), 0.0
+    for _ in range(600):
+        tau = gravity(PANDA.chain, q) + np.array([20.0, 0, 0, 0, 0, 0, 0]) - np.array([0, 20, 20, 20, 1, 1, 0.2]) * dq
+        assert capped(q, dq, tau) != Reason.ENERGY
+        for _ in range(10):
+            dq += 0.1 * DT * aba.aba(PANDA.chain, q, dq, tau)
+            q += 0.1 * DT * dq
+        most = max(most, energy(q, dq))
+    assert 0.9 * CAP < most < 1.02 * CAP
+
+
+def test_without_a_cap_nothing_changes_and_a_pose_that_is_no_number_stops() -> None:
+    dq, tau = np.full(N, 2.0), np.full(N, 50.0)
+    assert capped(PANDA.home, dq, tau, np.inf) == Reason.PASSED
+    assert (tau == 50.0).all()
+    assert capped(np.where(np.arange(N) == 1, np.nan, PANDA.home), dq, tau) == Reason.ENERGY
+    assert capped(PANDA.home, np.where(np.arange(N) == 1, np.nan, dq), tau) == Reason.ENERGY
+
+
+def test_a_blow_stops_the_arm_with_the_reason() -> None:
+    guard = Guard(PANDA.chain, PANDA.limits, DT, energy=CAP)
+    tick = ImpedanceTick(guard, Impedance((600.0,) * 3 + (20.0,) * 3, (1.0,) * 6, 10.0))
+    q, dq, tau = PANDA.home, np.zeros(N), np.zeros(N)
+    assert tick.reset(q) == Reason.PASSED
+    knots, before = np.repeat(q[None], 3, axis=0), q.copy()
+    assert tick(before, knots, 0.05, DT, q, dq, tau) <= Reason.LIMITED
+    dq[0] = 2.0
+    assert tick(before, knots, 0.05, 2 * DT, q, dq, tau) == Reason.ENERGY == guard.reason
+    assert dq @ (tau - gravity(PANDA.chain, q)) < 0.0, "the torques brake"
+    assert guard.counts[Reason.ENERGY] == 1
+    dq[:] = 0.0
+    assert tick(before, knots, 0.05, 3 * DT, q, dq, tau) == Reason.ENERGY, "and stays stopped"
