@@ -215,8 +215,8 @@ class PickPlace:
 _GAIN, _LEAD_S, _BRAKING, _TURN_SHARE = 0.35, 0.04, 1.5, 0.7
 """Of the expert: share of what is left per step [1], lead of the set-point over the arm [s], deceleration [m/s²], share
 of the greatest turn [1]."""
-_GAIN_M, _GAIN_RAD = 0.004, 0.025
-"""How much a step may differ from the one before: what every joint follows without leaving the path."""
+_LIFT_M, _LIFT_SHARE = 0.004, 0.35
+"""First step of a lift and what the height adds to it [1]: so slow that every joint follows, straight up."""
 _CARRY_M, _SLOPE, _NEAR_M = 0.08, 2.5, 0.003
 """Height over part and goal on the way; how fast it falls with the distance, from how near on it may be zero."""
 _OPEN_M, _CLOSED_M = 0.08, 0.0
@@ -230,7 +230,7 @@ _LOW_M = 0.003
 def expert_kernel(obs: Figures, chunk: NDArray[np.float32]) -> None:
     """Fill a chunk, shape (H, 7), from an observation, shape (20,): each row from what the rows before lead to."""
     gap, gap_c, carried = obs[6], obs[7], obs[7] < 0.5 * _OPEN_M and obs[6] < _WIDEST_M
-    e, g, last = obs[8:14].copy(), obs[14:20].copy(), _DT_S * obs[:6]
+    e, g = obs[8:14].copy(), obs[14:20].copy()
     for i in range(6):  # where the arm will be once it has caught up with its set-point
         e[i] -= 0.0 if carried else _LEAD_S * obs[i]
         g[i] -= _LEAD_S * obs[i] if carried else 0.0
@@ -243,25 +243,24 @@ def expert_kernel(obs: Figures, chunk: NDArray[np.float32]) -> None:
         row[6] = _OPEN_M
         if off < loose * 0.003 and skew < loose * 0.02 and -g[2] < loose * _LOW_M:
             risen = min(max((gap - 0.048) / 0.012, 0.0), 1.0)  # up, once the fingers are off the part
-            _move(0.0, 0.0, risen * (_CARRY_M + e[2]), last, row)
-            _turn(0.0, 0.0, 0.0, last, row)
+            _move(0.0, 0.0, risen * (_CARRY_M + e[2]), -e[2], row)
+            _turn(0.0, 0.0, 0.0, row)
         elif holding:
             row[6] = _CLOSED_M
             cone = min(max(_SLOPE * (off - _NEAR_M + 0.2 * max(skew - 0.02, 0.0)), 0.0), _CARRY_M)
             free = min(max((0.002 - g[2]) / (cone + 0.002), 0.0), 1.0)
-            _move(free * free * g[0], free * free * g[1], cone + g[2], last, row)
-            _turn(free * g[3], free * g[4], free * g[5], last, row)
+            _move(free * free * g[0], free * free * g[1], cone + g[2], -g[2], row)
+            _turn(free * g[3], free * g[4], free * g[5], row)
         else:
             grasps = 3.0 if closing else 1.0
             if aside < grasps * 0.004 and turned < grasps * 0.03 and abs(e[2]) < grasps * 0.005:
                 row[6] = _CLOSED_M
             cone = min(max(_SLOPE * (aside - _NEAR_M + 0.1 * max(turned - 0.02, 0.0)), 0.0), _CARRY_M)
-            _move(e[0], e[1], e[2] + cone, last, row)
-            _turn(e[3], e[4], e[5], last, row)
+            _move(e[0], e[1], e[2] + cone, _CARRY_M, row)
+            _turn(e[3], e[4], e[5], row)
         for i in range(6):
             e[i] -= 0.0 if holding else row[i]
             g[i] -= row[i] if holding else 0.0
-            last[i] = row[i]
         gap_c = row[6]
         gap = max(gap - 0.008, 0.04) if gap_c < 0.5 * _OPEN_M else min(gap + 0.008, _OPEN_M)
 
@@ -272,26 +271,19 @@ def _norm(v: Figures, first: int) -> float:
 
 
 @kernel
-def _move(x: float, y: float, z: float, last: Figures, row: NDArray[np.float32]) -> None:
-    """Write a translation along (x, y, z) [m]: a share of it that ends without overshoot, not far from the last."""
+def _move(x: float, y: float, z: float, height: float, row: NDArray[np.float32]) -> None:
+    """Write a translation along (x, y, z) [m]: a share of it that ends without overshoot, slowly up from the table."""
     far = math.sqrt(x * x + y * y + z * z)
     share = min(_GAIN, min(_STEP_M, math.sqrt(2.0 * _BRAKING * far) * _DT_S) / max(far, 1e-9))
-    _write(share * x, share * y, share * z, last, _GAIN_M, row, 0)
+    row[0], row[1], row[2] = share * x, share * y, min(share * z, _LIFT_M + _LIFT_SHARE * max(height, 0.0))
 
 
 @kernel
-def _turn(x: float, y: float, z: float, last: Figures, row: NDArray[np.float32]) -> None:
+def _turn(x: float, y: float, z: float, row: NDArray[np.float32]) -> None:
     """Write a turn along a rotation vector [rad]."""
     far = math.sqrt(x * x + y * y + z * z)
     share = min(_GAIN, _TURN_SHARE * _STEP_RAD / max(far, 1e-9))
-    _write(share * x, share * y, share * z, last, _GAIN_RAD, row, 3)
-
-
-@kernel
-def _write(x: float, y: float, z: float, last: Figures, most: float, row: NDArray[np.float32], at: int) -> None:
-    x, y, z = x - last[at], y - last[at + 1], z - last[at + 2]
-    share = min(1.0, most / max(math.sqrt(x * x + y * y + z * z), 1e-9))
-    row[at], row[at + 1], row[at + 2] = last[at] + share * x, last[at + 1] + share * y, last[at + 2] + share * z
+    row[3], row[4], row[5] = share * x, share * y, share * z
 
 
 def _contract(arm: Arm, jaw: Jaw) -> Contract:
