@@ -1,5 +1,6 @@
 """`robostral sim check | agree`: environments held against their laws, and engines against each other."""
 
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -7,6 +8,7 @@ import tyro
 
 if TYPE_CHECKING:
     from robostral_sims.catalogue import Entry
+    from robostral_sims.scores import Score
 
 _POINTS = {"PegInsert": 5.0}
 """By how much the success of two engines may differ [points], by task; 2 for those that are not named."""
@@ -61,20 +63,24 @@ def agree(
         seed: Of the first episode.
         json: File for the figures.
     """
-    from robostral.bench import write
-    from robostral.errors import ConfigError
+    import msgspec
+    from rich.progress import Progress
 
-    if n < 1:
-        raise ConfigError(f"--n {n}: at least one")
-    rows = [_drive(entry, engine, n, seed) for entry, engine in _chosen(env, None)]
+    from robostral.bench import write
+    from robostral_sims.scores import score
+
+    chosen = _chosen(env, None)
+    rows: list[Score] = []
     apart = 0
-    for cell in dict.fromkeys(row["cell"] for row in rows):
-        rates = [100.0 * row["success"]["rate"] for row in rows if row["cell"] == cell]
-        allowed = _POINTS.get(next(row["task"] for row in rows if row["cell"] == cell), 2.0)
-        apart += (gap := max(rates) - min(rates)) > allowed
-        print(f"{cell:26} {gap:.1f} points apart, {allowed:g} allowed")
+    with Progress(transient=True) as progress:
+        bar = progress.add_task("episodes", total=len(chosen) * n)
+        for cell, pairs in groupby(chosen, lambda pair: pair[0]):
+            progress.update(bar, description=cell.cell)
+            scores = [score(cell, engine, "expert", n, seed, lambda: progress.advance(bar)) for _, engine in pairs]
+            apart += _report(scores, cell.task)
+            rows += scores
     if json is not None:
-        write("engines", {"rows": rows}, json)
+        write("engines", {"scores": msgspec.to_builtins(rows)}, json)
     return 1 if apart else 0
 
 
@@ -86,45 +92,16 @@ def _chosen(env: str | None, engine: str | None) -> list[tuple["Entry", str]]:
     return [pair for pair in conformance.pairs() if cell in (None, pair[0].cell) and engine in (None, pair[1])]
 
 
-def _drive(entry: "Entry", engine: str, n: int, seed: int) -> dict[str, Any]:
-    """Play `n` episodes with the expert, and say how they ended."""
-    from collections import Counter
-
-    import msgspec
-    from rich.console import Console
-    from rich.progress import track
-
-    from robostral.bundle import Success
-    from robostral_sims.env import CellEnv
-    from robostral_sims.episodes import pilot_of, play
-
-    env = CellEnv(entry.task, entry.arm, engine, cell=entry.cell)
-    act, console = pilot_of(env, "expert", seed), Console(stderr=True)
-    ends: Counter[str] = Counter()
-    failed, limited, time_s = [], 0, 0.0
-    try:
-        seeds = range(seed, seed + n)
-        for index in track(seeds, f"{entry.cell} {engine}", console=console, disable=not console.is_terminal):
-            info = play(env, act, index).info
-            ends[info["reason"]] += 1
-            limited += info["limited"]
-            time_s += info["time_s"] / n
-            failed += [] if info["success"] else [index]
-    finally:
-        env.close()
-    done = Success.of(ends["success"], n)
-    told = ", ".join(f"{reason} {count}" for reason, count in sorted(ends.items()))
-    print(f"{entry.cell:26} {engine:9} {100 * done.rate:5.1f} %  {time_s:5.2f} s an episode  {told}", flush=True)
-    return {
-        "cell": entry.cell,
-        "task": entry.task,
-        "engine": engine,
-        "success": msgspec.to_builtins(done),
-        "ends": dict(ends),
-        "failed_seeds": failed,
-        "set_points_changed_by_guard": limited,
-        "mean_time_s": time_s,
-    }
+def _report(scores: "list[Score]", task: str) -> bool:
+    """Print how the expert did in one cell on each engine; return whether they are too far apart."""
+    for one in scores:
+        ends = "".join(f", {reason}: {count}" for reason, count in sorted(one.reasons.items()))
+        rate = f"{100.0 * one.success.rate:5.1f} %  {one.seconds:5.2f} s an episode"
+        print(f"{one.cell:26} {one.engine:9} {rate}{ends}", flush=True)
+    rates = [100.0 * one.success.rate for one in scores]
+    gap, allowed = max(rates) - min(rates), _POINTS.get(task, 2.0)
+    print(f"{scores[0].cell:26} {gap:.1f} points apart, {allowed:g} allowed")
+    return gap > allowed
 
 
 COMMANDS = {"check": check, "agree": agree}

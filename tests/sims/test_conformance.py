@@ -56,6 +56,6 @@ def test_engines_are_held_against_each_other(tmp_path, capsys):
     file = tmp_path / "engines.json"
     assert agree("panda-reach", n=2, json=file) == 0
     assert "panda-reach                0.0 points apart, 2 allowed" in capsys.readouterr().out
-    rows = json.loads(file.read_text())["rows"]
+    rows = json.loads(file.read_text())["scores"]
     assert [row["engine"] for row in rows] == engine_names()
     assert all(row["success"]["successes"] == 2 for row in rows)
