@@ -14,7 +14,7 @@ from robostral.runtime.ladder import Mode
 from robostral.runtime.loop import Loop
 from robostral.runtime.mailbox import Mailbox
 from robostral.runtime.operator import OPS
-from robostral.runtime.options import LoopOptions
+from robostral.runtime.options import LoopOptions, check_abilities
 from robostral.runtime.realtime import Clock, FakeClock
 from robostral.runtime.records import Answer
 from robostral.runtime.sizes import sizes_of
@@ -70,6 +70,7 @@ class LockStep:
         advance: Callable[[], object] = lambda: None,
         options: LoopOptions | None = None,
     ) -> None:
+        check_abilities(policy.sealed.contract, driver.info)
         self.mailbox, self.clock, self._advance = Mailbox(sizes_of(policy.sealed.contract, arm)), FakeClock(), advance
         self.loop = Loop(driver, arm, policy.sealed, self.mailbox, self.clock, options or LoopOptions())
         self.source = LocalSource(policy, self.mailbox, self.clock)
