@@ -24,6 +24,7 @@ from robostral_sims.scene import (
 from robostral.arm import arm_names, load_arm
 from robostral.arm.chain import transform
 from robostral.arm.limits import Q_MAX, Q_MIN, TAU
+from robostral.driver import DriverState, load_driver
 from robostral.kinematics import crba, fk, gravity, ik
 
 ARM = load_arm("panda")
@@ -434,3 +435,36 @@ def test_a_wrench_is_the_tools_weight_and_what_it_presses_with(make):
     move(world, q, pressed, 1.0)
     hold(world, pressed, 1.0)
     assert wrench(world)[2] + 0.5 * 9.81 == pytest.approx(4 * 0.002 * 5000.0, rel=0.1), "four corners, four springs"
+
+
+# -- one engine against another
+
+
+def test_engines_move_alike_under_the_same_torques():
+    scene = Scene(arms=(ArmMount("panda", tool=Tool(Box((0.04, 0.06, 0.1)), Pose(), mass=0.8)),))
+    ends = []
+    for engine in engine_names():
+        world, rng = load_engine(engine)(scene, 0.001), np.random.default_rng(0)
+        weight = gravity.gravity(ARM.chain, ARM.home)
+        for _ in range(20):
+            push = rng.uniform(-4.0, 4.0, 7) * (1.0, 1.0, 1.0, 1.0, 0.2, 0.2, 0.1)
+            for _ in range(10):
+                world.run_torque(weight + push)
+        ends.append(read(world)[:2])
+        world.close()
+    assert np.abs(ends[0][0] - ARM.home).max() > 0.05
+    np.testing.assert_allclose(ends[0], ends[1], atol=5e-3)
+
+
+@pytest.mark.parametrize("engine", engine_names())
+def test_a_simulated_plant_runs_on_it(engine):
+    driver = load_driver("sim", arm="panda", realtime=False, engine=engine)
+    driver.connect()
+    state, q_c = DriverState(7), ARM.home + 0.02
+    for _ in range(500):
+        driver.write(q_c)
+        driver.advance()
+    driver.read(state)
+    np.testing.assert_allclose(state.q, q_c, atol=1e-5)
+    np.testing.assert_allclose(state.tau, gravity.gravity(ARM.chain, q_c), atol=0.05)
+    driver.close()
