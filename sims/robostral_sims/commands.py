@@ -136,44 +136,49 @@ def replay(file: File, gif: Path | None = None) -> int:
 
 
 def pictures(folder: File = Path("sims/pictures")) -> None:
-    """Draw every task's cell, the scripted expert at work, into a folder.
+    """Draw every task's own cell, the scripted expert at work, into a folder.
 
     Args:
-        folder: Where one PNG file per cell goes.
+        folder: Where one PNG file per task goes.
     """
-    from robostral_sims.catalogue import catalogue
+    from robostral_sims import TASKS
+    from robostral_sims.catalogue import find
     from robostral_sims.looking import picture_of, save_picture
 
-    for entry in catalogue():
-        cell = _make(entry.cell, "pybullet", drawn=True)
-        save_picture(picture_of(cell), folder / f"{entry.cell}.png")
+    for name in TASKS:
+        cell = _make(name, "pybullet", drawn=True)
+        file = folder / f"{find(name).cell}.png"
+        save_picture(picture_of(cell), file)
         cell.close()
-        print(folder / f"{entry.cell}.png")
+        print(file)
 
 
-def scores(episodes: int = 20, *, cells: tuple[str, ...] = (), readme: Path | None = None) -> None:
-    """Let expert, random actions and no action play every environment on every engine; print a table.
+def scores(episodes: int = 20, *, baselines: int = 20, cells: tuple[str, ...] = (), readme: Path | None = None) -> None:
+    """Let expert, random actions and no action play every task on every engine; print a table.
 
     Args:
-        episodes: How many each; 500 for a table to publish.
-        cells: Tasks or cells; all of them if none is named.
+        episodes: Episodes of the expert; 500 for a table to publish.
+        baselines: Episodes of random actions and of no action.
+        cells: Tasks or cells; every task in its own cell if none is named.
         readme: File whose table is replaced, for example sims/README.md.
     """
     from rich.progress import Progress
 
-    from robostral_sims.catalogue import catalogue, find
+    from robostral_sims import TASKS
+    from robostral_sims.catalogue import find
     from robostral_sims.engines import engine_names
     from robostral_sims.episodes import PILOTS
     from robostral_sims.scores import markdown, score, write_table
 
-    entries, found = [find(cell) for cell in cells] or catalogue(), []
+    entries, found = [find(cell) for cell in cells or TASKS], []
+    counts = {pilot: episodes if pilot == "expert" else baselines for pilot in PILOTS}
     with Progress(transient=True) as progress:
-        bar = progress.add_task("episodes", total=len(entries) * len(engine_names()) * len(PILOTS) * episodes)
+        bar = progress.add_task("episodes", total=len(entries) * len(engine_names()) * sum(counts.values()))
         for entry in entries:
             for engine in engine_names():
-                for pilot in PILOTS:
+                for pilot, count in counts.items():
                     progress.update(bar, description=f"{entry.cell}, {engine}, {pilot}")
-                    found.append(score(entry, engine, pilot, episodes, told=lambda: progress.advance(bar)))
+                    found.append(score(entry, engine, pilot, count, told=lambda: progress.advance(bar)))
     table = markdown(entries, found)
     print(table)
     if readme is not None:

@@ -116,12 +116,12 @@ class Task(Protocol):
 
 
 def load_task(name: str) -> Callable[[Arm, Scene], Task]:
-    """Return the maker of tasks `(arm, scene) -> Task` that is registered as `name`.
+    """Return the maker of tasks `(arm, scene) -> Task` that is registered as `name`, or any `module:Class`.
 
     Raises:
         UnknownName: No task has this name.
     """
-    if name not in TASKS:
+    if name not in TASKS and ":" not in name:
         raise UnknownName("task", name, TASKS)
-    module, attribute = TASKS[name].split(":")
+    module, attribute = TASKS.get(name, name).split(":")
     return cast(Callable[[Arm, Scene], Task], getattr(import_module(module), attribute))
