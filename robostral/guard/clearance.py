@@ -94,20 +94,26 @@ def survey_pose(model: FloatArray, table: FloatArray, state: FloatArray, row: in
 def survey(model: FloatArray, table: FloatArray, state: FloatArray) -> tuple[int, float]:
     """Bound the room of every check at the candidate, into `ROOM_NEXT`; look where the bound proves nothing.
 
+    `CLEAR` tells whether every check has room for any way that the joints can take to rest, each by itself.
+
     Returns:
         0, or the reason that has no room left; and the share of the candidate's speed at which no check's distance
         shrinks faster than in proportion to what is left of it.
     """
-    cause, share, looked = 0, 1.0, False
+    cause, share, looked, clear = 0, 1.0, False, True
     gain, floor = table[at.FIGURE, at.APPROACH_GAIN], table[at.FIGURE, at.APPROACH_FLOOR]
     for i in range(model.shape[0] - EXTRA_ROWS):
         reach = stop_bound(state[at.NEXT_W, i], state[at.NEXT_B, i], table[at.A, i], table[at.D, i])
         state[at.STOP_REACH, i] = reach
     for c in range(at.CHECKS, table.shape[0]):
         k = c - at.CHECKS
-        before, step = state[at.ROOM, k], shrinks(table[c], state[at.NEXT_W])
+        step, stop = 0.0, 0.0
+        for i in range(int(table[c, FIRST]), int(table[c, LAST]) + 1):
+            step += table[c, REACH + i] * abs(state[at.NEXT_W, i])
+            stop += table[c, REACH + i] * state[at.STOP_REACH, i]
+        before = state[at.ROOM, k]
         room = before - step
-        if step > gain * room + floor or shrinks(table[c], state[at.STOP_REACH]) > room:
+        if step > gain * room + floor or stop > room:
             if not looked:
                 place_links(model, state, at.NEXT_Q)
                 looked = True
@@ -117,17 +123,10 @@ def survey(model: FloatArray, table: FloatArray, state: FloatArray) -> tuple[int
                 share = min(share, most / (before - room))
             if not room >= 0.0:
                 cause = int(table[c, REASON])
+            clear &= stop <= room
         state[at.ROOM_NEXT, k] = room
+    state[at.META, at.CLEAR] = 1.0 if clear else 0.0
     return cause, max(share, LEAST_SHARE)
-
-
-@kernel
-def stop_is_clear(table: FloatArray, state: FloatArray) -> bool:
-    """Tell whether every check has room for any way that the joints can take to rest, each by itself."""
-    for c in range(at.CHECKS, table.shape[0]):
-        if shrinks(table[c], state[at.STOP_REACH]) > state[at.ROOM_NEXT, c - at.CHECKS]:
-            return False
-    return True
 
 
 @kernel

@@ -26,7 +26,7 @@ from robostral.guard.braking import (
     stop_tick,
     store,
 )
-from robostral.guard.clearance import MOST_CONDITION, stop_is_clear, survey, survey_condition, survey_pose
+from robostral.guard.clearance import MOST_CONDITION, survey, survey_condition, survey_pose
 from robostral.guard.stop import (
     LIMITED_CLEARANCE,
     LIMITED_CONDITIONING,
@@ -297,7 +297,7 @@ def stop_path(model: FloatArray, table: FloatArray, state: FloatArray, cause: in
         w, b = state[at.NEXT_W, i], state[at.NEXT_B, i]
         reach += table[at.LEVER, i] * state[at.STOP_REACH, i]
         peak += table[at.LEVER, i] * peak_bound(w, b, table[at.D, i])
-    if reach <= room and peak <= table[at.FIGURE, at.TCP_STEP] and stop_is_clear(table, state):
+    if reach <= room and peak <= table[at.FIGURE, at.TCP_STEP] and state[at.META, at.CLEAR] != 0.0:
         return STOPS, at.PATH_UNKNOWN
     together = simulate_stop(model, table, state, at.NEXT_Q, at.PATH_TOGETHER, speed)
     if together == STOPS:

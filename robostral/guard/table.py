@@ -83,12 +83,23 @@ the last command, at the candidate and in the simulated stop [m], a bound of eac
 simulated stop, the checks that are watched there, the Jacobian and its singular values; from `FRAMES` on, the poses of
 the links."""
 
-LATCH, FRESH, PATH, LIMITED_BITS, CAUSE, S_MOST, S_LEAST, CONDITION, S_MOST_NEXT, S_LEAST_NEXT, CONDITION_NEXT = range(
-    11
-)
+(
+    LATCH,
+    FRESH,
+    PATH,
+    LIMITED_BITS,
+    CAUSE,
+    CLEAR,
+    S_MOST,
+    S_LEAST,
+    CONDITION,
+    S_MOST_NEXT,
+    S_LEAST_NEXT,
+    CONDITION_NEXT,
+) = range(12)
 """Columns of `META`: reason of the stop under way (0 none), no command since `reset` yet, how to stop, bits, why the
-last candidate has no stop, bounds of the singular values and of the condition number at the last command and at the
-candidate."""
+last candidate has no stop, whether nothing is near it, bounds of the singular values and of the condition number at the
+last command and at the candidate."""
 
 PATH_UNKNOWN, PATH_TOGETHER, PATH_ALONE = 0.0, 1.0, 2.0
 """How to stop: not looked at yet, on the path with all joints together, each joint at its own maximum."""
