@@ -70,7 +70,7 @@ def friction_kernel(table: FloatArray, dt_s: float, dq: FloatArray, bristle: Flo
     """
     for i in range(tau.shape[0]):
         limit, stiffness = table[TAU_MAX, i], table[STIFFNESS, i]
-        tau[i] = min(limit, max(-limit, tau[i])) - table[VISCOUS, i] * dq[i]
+        tau[i] = min(max(tau[i], -limit), limit) - table[VISCOUS, i] * dq[i]
         if stiffness == 0.0:
             continue
         coulomb = table[COULOMB, i] / stiffness

@@ -437,6 +437,24 @@ def test_a_wrench_is_the_tools_weight_and_what_it_presses_with(make):
     assert wrench(world)[2] + 0.5 * 9.81 == pytest.approx(4 * 0.002 * 5000.0, rel=0.1), "four corners, four springs"
 
 
+def test_a_world_that_blows_up_in_mujoco_says_so_and_leaves_no_file(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    world = load_engine("mujoco")(Scene(arms=(ArmMount("panda"),)), 0.001)
+    with pytest.raises(EngineError, match="not finite"):
+        world.run_torque(np.full(7, np.nan))
+    assert "unstable" in caplog.text
+    assert not list(tmp_path.iterdir())
+    world.reset(WorldState.at_rest(world._scene, ARM.home))
+    hold(world, ARM.home, 0.1)
+    np.testing.assert_allclose(read(world)[0], ARM.home, atol=1e-6)
+
+
+def test_what_mujoco_would_refuse_is_an_error_of_ours():
+    tilted = Body("box", Cylinder(0.05, 1e-30), mass=1e-20)
+    with pytest.raises(EngineError, match="MuJoCo refuses the cell"):
+        load_engine("mujoco")(Scene(arms=(ArmMount("panda"),), bodies=(tilted,)), 0.001)
+
+
 # -- one engine against another
 
 

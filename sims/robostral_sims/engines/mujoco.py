@@ -1,5 +1,6 @@
 """MuJoCo as a second opinion: the same arms, servos, tools and contacts as in Bullet, by other mathematics."""
 
+import logging
 from typing import Any
 
 import msgspec
@@ -14,6 +15,8 @@ from robostral_sims.engines.mujoco_model import CUP_M, Mount, build
 from robostral_sims.scene import Actuator, Camera, Jaw, Scene, Servo, Vacuum
 
 mj: Any = require("mujoco", "sim")
+if mj.get_mju_user_warning() is None:  # it would write a file where the process happens to be
+    mj.set_mju_user_warning(logging.getLogger("robostral.sims").warning)
 
 FloatArray = NDArray[np.float64]
 
