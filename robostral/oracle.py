@@ -12,6 +12,7 @@ from robostral.arm.chain import KIND, Chain, unpack
 
 FloatArray = NDArray[np.float64]
 
+_REST = 3
 TOLERANCE = 1e-9
 """A value counts as a violation from limit * (1 + TOLERANCE) on."""
 
@@ -29,7 +30,7 @@ class Finding(TypedDict):
 
 
 def count_violations(
-    q_commands: FloatArray, dt: float, limits: FloatArray, starts: Sequence[int] = (0,)
+    q_commands: FloatArray, dt: float, limits: FloatArray, starts: Sequence[int] = (0,), gaps: Sequence[int] = ()
 ) -> dict[str, Finding]:
     """Judge a log of position commands against the limits of an arm.
 
@@ -40,6 +41,7 @@ def count_violations(
         limits: Rows q_min, q_max, dq, ddq, dddq (further rows are not read), shape (>= 5, n).
         starts: Rows at which a segment begins (a re-arm in a pose that was read anew). Before a new segment the last
             command counts as held, so a segment that does not end at rest is seen.
+        gaps: Rows before which others are missing; what would be taken across is not judged.
 
     Returns:
         One finding for each of `q`, `dq`, `ddq`, `dddq`.
@@ -57,13 +59,20 @@ def count_violations(
     found = {"q": _judge([np.abs(commands - middle) / half])}
     for order, name in ((1, "dq"), (2, "ddq"), (3, "dddq")):
         ratios = [
-            np.abs(np.diff(_at_rest(commands[a:b], hold=b < len(commands)), n=order, axis=0))
+            np.abs(_differences(_at_rest(commands[a:b], b < len(commands)), order, [g - a for g in gaps if a < g < b]))
             / dt**order
             / limits[order + 1]
             for a, b in pairwise(edges)
         ]
         found[name] = _judge(ratios)
     return found
+
+
+def _differences(rows: FloatArray, order: int, gaps: Sequence[int]) -> FloatArray:
+    """Take differences of a segment that begins with `_REST` rows at rest, but none across a gap."""
+    found = np.diff(rows, n=order, axis=0)
+    across = {_REST + gap - back for gap in gaps for back in range(1, order + 1)}
+    return np.delete(found, [i for i in across if 0 <= i < len(found)], axis=0)
 
 
 def count_taper_violations(q_commands: FloatArray, dt: float, limits: FloatArray, taper: FloatArray) -> Finding:
@@ -170,8 +179,8 @@ def _segments_apart(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray) 
 
 def _at_rest(segment: FloatArray, hold: bool) -> FloatArray:
     """Put the pose at rest before a segment, and after it too if the next one begins with a new pose."""
-    before = np.repeat(segment[:1], 3, axis=0)
-    after = np.repeat(segment[-1:], 3 if hold else 0, axis=0)
+    before = np.repeat(segment[:1], _REST, axis=0)
+    after = np.repeat(segment[-1:], _REST if hold else 0, axis=0)
     return np.concatenate([before, segment, after])
 
 

@@ -91,6 +91,12 @@ class Child:
         """Whether it still runs."""
         return self._process.poll() is None
 
+    @property
+    def killed(self) -> bool:
+        """Whether a signal ended it."""
+        code = self._process.poll()
+        return code is not None and code < 0
+
     def check(self) -> None:
         """Complain if it has ended.
 

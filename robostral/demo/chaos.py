@@ -1,16 +1,13 @@
-"""Kill the policy server in mid-motion, and judge each stop by the log."""
+"""Kill the policy server in mid-motion, and reach the goal after all; `robostral.chaos.judge` judges the stops."""
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from robostral.demo.plant import Plant
 from robostral.demo.poses import Goal, Reach, brief, go_home, insist, park, progress, reach, rearm, wait_for
-from robostral.runtime.ladder import BRAKE_NS, Mode
-from robostral.runtime.runlog import RunLog
 from robostral.runtime.status import Status
 
 CHAOS_KILLS = 5
@@ -26,23 +23,6 @@ class Kill:
     t_ns: int
     reached: Reach
     reconnect_s: float
-
-
-@dataclass(frozen=True)
-class Stop:
-    """What the log says of the stop after a kill.
-
-    Attributes:
-        valid_ms: From the kill until the last chunk ceased to be valid [ms].
-        brake_ms: From then until the first tick of braking [ms].
-        in_time: Whether that was the first tick at or after validity + 10 ms, or an earlier one.
-        rest_ms: From the first tick of braking to standstill [ms].
-    """
-
-    valid_ms: float
-    brake_ms: float
-    in_time: bool
-    rest_ms: float
 
 
 def unleash(plant: Plant, goals: Sequence[Goal], seed: int) -> tuple[list[Reach], list[Kill]]:
@@ -90,27 +70,3 @@ def _kill_on_the_way(plant: Plant, goal: Goal, rng: np.random.Generator) -> Kill
 def _left(status: Status) -> float:
     """Weigh what is left of the way, position and rotation as the task weighs them (1 rad as 0.1 m)."""
     return status.goal_error_m + 0.1 * status.goal_error_rad
-
-
-def judge(log: RunLog, kill: Kill, valid_s: float) -> Stop:
-    """Find the stop that followed a kill.
-
-    Args:
-        log: The run's log; its clock is the monotonic clock that the kill was stamped with.
-        kill: When.
-        valid_s: How long a chunk is valid from t_obs on [s].
-    """
-    ticks = log.ticks
-    t_ns: NDArray[np.int64] = ticks["t_ns"]
-    mode = ticks["mode"]
-    after = t_ns >= kill.t_ns
-    brake = int(np.flatnonzero(after & (mode == Mode.BRAKE))[0])
-    rest = int(np.flatnonzero((np.arange(len(mode)) > brake) & (mode == Mode.HOLD))[0])
-    fed = np.flatnonzero((np.arange(len(mode)) < brake) & (ticks["setpoint_age_ns"] >= 0))[-1]
-    valid_until = int(t_ns[fed] - ticks["setpoint_age_ns"][fed] + round(1e9 * valid_s))
-    return Stop(
-        valid_ms=1e-6 * (valid_until - kill.t_ns),
-        brake_ms=1e-6 * (int(t_ns[brake]) - valid_until),
-        in_time=bool(t_ns[brake - 1] < valid_until + BRAKE_NS),
-        rest_ms=1e-6 * (int(t_ns[rest]) - int(t_ns[brake])),
-    )

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from robostral.demo.chaos import CHAOS_KILLS, Kill, Stop, judge
+from robostral.chaos.judge import Stop, stops
+from robostral.demo.chaos import CHAOS_KILLS, Kill
 from robostral.demo.plant import WIRE_RECORD, Plant
 from robostral.demo.poses import Reach
 from robostral.oracle import count_violations
@@ -32,14 +33,15 @@ def conclude(plant: Plant, reaches: Sequence[Reach], kills: Sequence[Kill] | Non
     """
     folder = plant.runtime.folder
     log = runlog.read(folder)
-    stops = [judge(log, kill, plant.bundle.sealed.contract.action.chunk_valid_s) for kill in kills or ()]
+    braked = stops(log, plant.bundle.sealed.contract.action.chunk_valid_s)
+    after = [next(stop for stop in braked if stop.t_ns > kill.t_ns) for kill in kills or ()]
     series = _series(plant, log, reaches, kills or ())
-    summary = _summary(plant, log, series, reaches, kills or (), stops)
+    summary = _summary(plant, log, series, reaches, kills or (), after)
     report.write_summary(folder, summary)
     report.write_report(folder, "Robostral demo: chaos" if kills is not None else "Robostral demo", summary, series)
     console.print(_table(summary))
     console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
-    short = _short(summary, stops, len(reaches), 0 if kills is None else CHAOS_KILLS)
+    short = _short(summary, after, len(reaches), 0 if kills is None else CHAOS_KILLS)
     for line in short:
         console.print(f"fell short: {line}", soft_wrap=True)
     return 1 if short else 0

@@ -11,8 +11,9 @@ from rich.console import Console
 
 from robostral import config as presets
 from robostral.bundle import Bundle
+from robostral.chaos.proxy import Proxy
 from robostral.process import Child
-from robostral.runtime.config import RunConfig
+from robostral.runtime.config import DriverConfig, RunConfig
 from robostral.runtime.launch import Runtime
 from robostral.serving.keys import KeyStore
 
@@ -29,6 +30,8 @@ class Plant:
         host: Loopback address of the twin.
         runs: Folder that the run folder is made in.
         console: Where progress is shown.
+        wire: Whether the twin is a UR controller behind its own wire, or a simulated arm inside the loop's process.
+        seed: Seed of the proxy between robot and server; None has no proxy.
 
     Attributes:
         runtime: The run: its folder, its status, its operator's door.
@@ -38,8 +41,13 @@ class Plant:
         RobostralError: A part could not start; says which and why.
     """
 
-    def __init__(self, bundle: str, host: str, runs: Path, console: Console) -> None:
+    def __init__(
+        self, bundle: str, host: str, runs: Path, console: Console, *, wire: bool = True, seed: int | None = None
+    ) -> None:
         self._name, self._host, self._runs, self.console = bundle, host, runs, console
+        self._wire, self._seed = wire, seed
+        self._twin: Child | None = None
+        self.proxy: Proxy | None = None
         self._stack = ExitStack()
 
     def __enter__(self) -> "Plant":
@@ -49,10 +57,13 @@ class Plant:
             KeyStore(self._keys).create("client", "act")
             stack.callback(self._keep_logs)
             with self.console.status("starting twin, server and loop (the first run compiles the kernels) ..."):
-                self._twin = stack.enter_context(self._start_twin())
+                if self._wire:
+                    self._twin = stack.enter_context(self._start_twin())
                 self._server = self._start_server("tcp://127.0.0.1:0")
                 stack.callback(lambda: self._server.stop())
                 self.endpoint = self._server.ready
+                if self._seed is not None:
+                    self.proxy = stack.enter_context(Proxy(self.endpoint, self._seed))
                 self.runtime = stack.enter_context(Runtime(self._config()))
             self.notes = self.runtime.notes
             self._stack = stack.pop_all()
@@ -79,8 +90,14 @@ class Plant:
         Raises:
             ChildFailed: Says which and why.
         """
-        self._twin.check()
+        if self._twin is not None:
+            self._twin.check()
         self.runtime.check()
+
+    @property
+    def server_pid(self) -> int:
+        """Process id of the policy server."""
+        return self._server.pid
 
     def kill_server(self) -> None:
         """End the policy server with SIGKILL."""
@@ -101,11 +118,13 @@ class Plant:
     def _config(self) -> RunConfig:
         preset = presets.load("run", PRESET, RunConfig)
         driver = msgspec.structs.replace(preset.driver, options={**preset.driver.options, "host": self._host})
+        if not self._wire:
+            driver = DriverConfig("sim")
         return msgspec.structs.replace(
             preset,
             driver=driver,
             bundle=self._name,
-            server=self.endpoint,
+            server=self.proxy.endpoint if self.proxy else self.endpoint,
             keys=str(self._keys),
             runs=str(self._runs),
             name="demo",

@@ -25,6 +25,7 @@ from robostral.runtime.status import Status, StatusReader
 
 READY_S = 60.0
 Role = Literal["loop", "transport", "recorder"]
+_REPLACEABLE: tuple[Role, ...] = ("recorder", "transport")
 
 
 class Runtime:
@@ -84,25 +85,21 @@ class Runtime:
         return {role: child.pid for role, child in self._children.items()}
 
     def check(self) -> None:
-        """Notice a part that has ended; a recorder is started again, and goes on in another file.
+        """Notice a part that has ended. A recorder or a transport that was killed is started again beside the loop.
+
+        The recorder goes on in another file; behind another transport the loop stays locked until it is re-armed.
 
         Raises:
             ChildFailed: Says which and why.
         """
-        if not self._children["recorder"].alive and self._children["loop"].alive:
-            self.restart_recorder()
-        for child in self._children.values():
-            child.check()
-
-    def restart_recorder(self) -> None:
-        """Start another recorder in the place of the one that ended; the ring waits some seconds for it.
-
-        Raises:
-            ChildFailed: It cannot be started.
-        """
-        self._children["recorder"].stop()
-        self._children["recorder"] = self._start("recorder", *self._shared)
-        self._children["recorder"].wait_ready()
+        for role, child in list(self._children.items()):
+            if child.alive:
+                continue
+            if role not in _REPLACEABLE or not child.killed or not self._children["loop"].alive:
+                child.check()
+            child.stop()
+            self._children[role] = self._start(role, *self._shared)
+            self._children[role].wait_ready()
 
     def status(self) -> Status:
         """Return the newest state, straight from the shared memory."""

@@ -59,7 +59,7 @@ class Loop:
         self.dt_ns = round(1e9 / rate)
         self.ladder = Ladder(self.dt_ns)
         self.self_test = SelfTest(self.dt_ns, options.strict)
-        self.left = False
+        self.left, self._twin = False, driver.info.is_twin
         self._plant, self._clock, self._mailbox = Plant(driver, n, self.dt_ns), clock, mailbox
         self._arm, self._sealed, self._options = arm, sealed, options
         self._home = home_of(options.home, arm)
@@ -92,6 +92,7 @@ class Loop:
         self.questions = Questions(self._sealed.contract, signals, self.guard, self._mailbox, self._clock, options)
         self.questions.begin(self._session)
         self._report = Reporter(self._mailbox, chain)
+        self._report.status["twin"] = self._twin
         self._posed, self._guard_reason = False, int(Reason.PASSED)
 
     def leave(self) -> None:
@@ -146,9 +147,12 @@ class Loop:
         external = self._mailbox.external.take()
         if external is not None:
             self._external.hear(external)
+        row = self._row
+        row["op"] = row["answer"] = 0
         if command is None:
             return
         answer = Answer.WRONG_MODE if self._leaving else self._obey(command, now_ns)
+        row["op"], row["answer"] = command["op"], answer
         self._report.answer(int(command["serial"]), answer)
         self._changed = True
 

@@ -75,6 +75,7 @@ class Operator:
     ) -> None:
         self._door, self._mailbox, self._board, self._arm, self._poses = door, mailbox, board, arm, poses
         self._desk, self._status = Desk(), StatusReader(mailbox)
+        self._desk.serial = int(self._status.record["serial"])  # of the transport before this one
         self._record = empty(mailbox.operator.dtype)
 
     @property

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from robostral import __version__
 from robostral.runtime.ladder import Cause, Mode
 from robostral.runtime.mailbox import Mailbox
-from robostral.runtime.records import Op, empty
+from robostral.runtime.records import Answer, Op, empty
 
 PERIOD_S = 0.02
 CHUNK_S = 0.05
@@ -25,7 +25,7 @@ CHUNK_S = 0.05
 SYNC_S = 1.0
 """Pages are forced to the disk this often, and at once when the ladder moves: what a power cut loses at most."""
 SILENCE_S = 0.2
-_STREAMED = (Op.JOG, Op.JOG_TCP)
+_STREAMED = (Op.NONE, Op.JOG, Op.JOG_TCP)
 _CHANGES = ("mode", "cause", "plant", "session")
 _EVENT_FIELDS = {"t_ns": "integer", "tick": "integer", "kind": "string", "text": "string"}
 
@@ -56,10 +56,12 @@ class LogWriter:
         self.flush(sync=True)
 
     def ticks(self, rows: NDArray[np.void]) -> bool:
-        """Append rows of the ring, and an event for each change of the ladder; return whether there was one."""
+        """Append rows of the ring, and an event for each order and each change of the ladder; return if it changed."""
         changed = False
         for t_ns, row in zip(rows["t_ns"].tolist(), _as_dicts(rows, self._names), strict=True):
             self._add(self._tick, t_ns, row)
+            if row["op"] not in _STREAMED:
+                self.event(t_ns, row["tick"], "operator", f"{Op(row['op']).name}: {Answer(row['answer']).name}")
             state = tuple(row[name] for name in _CHANGES)
             if state != self._last:
                 self._last, changed = state, True
@@ -147,7 +149,7 @@ class Recorder:
     def _put(self, rows: NDArray[np.void], now: float) -> None:
         log = self._log
         assert log is not None
-        changed = log.ticks(rows) | self._note_others(log)
+        changed = log.ticks(rows) | self._note_link(log)
         if self._mailbox.ticks.dropped > self._dropped:
             self._dropped = self._mailbox.ticks.dropped
             log.event(time.monotonic_ns(), -1, "log", f"{self._dropped} ticks found no room in the ring")
@@ -156,15 +158,13 @@ class Recorder:
             log.flush(sync=due)
             self._closed, self._synced, self._pending = now, now if due else self._synced, 0
 
-    def _note_others(self, log: LogWriter) -> bool:
-        """Note what the link to the server became, and what the operator asked; return whether there was anything."""
-        link, command = self._mailbox.link.take(), self._mailbox.operator.take()
-        if link is not None and link["note"]:
-            log.event(int(link["t_ns"]), -1, "link", bytes(link["note"].item()).decode(errors="replace"))
-        if command is not None and command["op"] not in _STREAMED:
-            numbers = " ".join(f"{value:.6g}" for value in command["args"] if value)
-            log.event(time.monotonic_ns(), -1, "operator", f"{Op(int(command['op'])).name} {numbers}".strip())
-        return link is not None or command is not None
+    def _note_link(self, log: LogWriter) -> bool:
+        """Note what the link to the server became; return whether there was anything."""
+        link = self._mailbox.link.take()
+        if link is None or not link["note"]:
+            return False
+        log.event(int(link["t_ns"]), -1, "link", bytes(link["note"].item()).decode(errors="replace"))
+        return True
 
     def _guarded(self, act: Callable[[], None]) -> None:
         try:
@@ -174,7 +174,8 @@ class Recorder:
             if self._log is not None:
                 self._log.abandon()
                 self._log = None
-                print(f"robostral: the log cannot be written: {error}", file=sys.stderr, flush=True)
+                with contextlib.suppress(OSError):  # the same disk may hold what we say
+                    print(f"robostral: the log cannot be written: {error}", file=sys.stderr, flush=True)
             self._lose(int(self._pending))
             self._pending = 0
 
@@ -185,7 +186,11 @@ class Recorder:
 
     def _open(self) -> None:
         path = next(path for path in map(self._folder.joinpath, part_names()) if not path.exists())
-        self._log = LogWriter(path, self._mailbox.ticks.dtype, self._config)
+        try:
+            self._log = LogWriter(path, self._mailbox.ticks.dtype, self._config)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
         if self._lost["lost"]:
             self._log.event(
                 time.monotonic_ns(), -1, "log", f"{self._lost['lost']} ticks lost: they could not be written"

@@ -118,7 +118,7 @@ def status_dtype(sizes: Sizes) -> np.dtype[np.void]:
         ("q", "f8", (n,)), ("dq", "f8", (n,)), ("q_c", "f8", (n,)),
         ("overruns", "i8"), ("dropped_rows", "i8"), ("guard_passed", "i8"), ("guard_rejected", "i8"),
         ("latency_us", "f8"), ("max_latency_us", "f8"), ("chunks", "i8"), ("chunks_refused", "i8"),
-        ("stops", "i8"), ("left", "i8"), ("held", "i8"), ("wakeups", "i8"), ("worst_wakeup_us", "f8"),
+        ("stops", "i8"), ("left", "i8"), ("held", "i8"), ("twin", "i8"), ("wakeups", "i8"), ("worst_wakeup_us", "f8"),
         ("late_wakeups", "i8"),
     )  # fmt: skip
 
@@ -142,12 +142,13 @@ def tick_dtype(sizes: Sizes) -> np.dtype[np.void]:
     Times in ns, -1 where there is nothing to measure. `wakeup_ns` is the lateness of the tick, `compute_ns` runs from
     its begin to just before the write, `setpoint_age_ns` from the observation behind the set-point to that write,
     `latency_ns` from an observation packed to its chunk in the mailbox; `server_us` are the server's own queue,
-    inference and total time of that chunk [µs].
+    inference and total time of that chunk [µs]. `op` is the operator's command handled in this tick, with its `answer`.
     """
     n = sizes.n
     return _dtype(
         ("t_ns", "i8"), ("tick", "i8"), ("session", "u8"), ("mode", "i8"), ("cause", "i8"), ("plant", "i8"),
         ("guard", "i8"), ("chunk_verdict", "i8"), ("written", "i8"), ("seq", "u8"), ("rung", "i8"),
+        ("op", "i8"), ("answer", "i8"),
         ("wakeup_ns", "i8"), ("read_ns", "i8"), ("compute_ns", "i8"), ("write_ns", "i8"), ("overrun", "i8"),
         ("setpoint_age_ns", "i8"), ("latency_ns", "i8"), ("server_us", "i8", (3,)), ("speed", "f8"),
         ("q", "f8", (n,)), ("dq", "f8", (n,)), ("q_c", "f8", (n,)), ("goal", "f8", (max(sizes.external, 1),)),

@@ -20,6 +20,7 @@ class Status(msgspec.Struct, frozen=True):
         goal_error_m, goal_error_rad: From the measured tcp to the goal.
         latency_us, max_latency_us: Observation packed to chunk usable, smoothed; and what the policy was trained for.
         server: What the transport says about the policy server.
+        twin: Whether the plant is a simulated one.
         held: Whether the path stands still until `resume`.
         wakeups, worst_wakeup_us, late_wakeups: The self-test before the first arming: how many wake-ups, the latest,
             and whether that was more than half a period.
@@ -48,6 +49,7 @@ class Status(msgspec.Struct, frozen=True):
     guard_rejected: int
     stops: int
     held: bool
+    twin: bool
     wakeups: int
     worst_wakeup_us: float
     late_wakeups: bool
@@ -100,6 +102,7 @@ class StatusReader:
             | {name: kind(int(loop[name])).name for name, kind in names.items()}
             | {
                 "lost_rows": self._lost_rows,
+                "twin": bool(loop["twin"]),
                 "held": bool(loop["held"]),
                 "late_wakeups": bool(loop["late_wakeups"]),
                 "goal": loop["goal"].tolist() if loop["goal_set"] else None,

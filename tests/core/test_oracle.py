@@ -75,3 +75,14 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
     for starts in ((1,), (0, 5), (0, 3, 2), ()):
         with pytest.raises(ValueError, match="starts"):
             count_violations(np.zeros((5, 2)), DT, LIMITS, starts)
+
+
+def test_nothing_is_judged_across_a_gap_and_everything_beside_it_is() -> None:
+    limits = np.array([[-9.0], [9.0], [1.0], [10.0], [1e6]])
+    ramp = np.concatenate([[0.0], np.cumsum(np.minimum(np.arange(1, 201) * 0.01, 0.5) * 0.001)])[:, None]
+    holed = np.concatenate([ramp[:100], ramp[150:]])
+    assert count_violations(holed, 0.001, limits)["dq"]["violations"] > 0
+    for finding in count_violations(holed, 0.001, limits, gaps=[100]).values():
+        assert finding["violations"] == 0
+    holed[102] += 0.01
+    assert count_violations(holed, 0.001, limits, gaps=[100])["dq"]["violations"] == 2

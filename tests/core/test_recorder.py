@@ -239,14 +239,17 @@ def test_a_full_disk_costs_ticks_which_are_counted_and_then_another_file_is_begu
     assert "100 ticks lost: they could not be written" in [event.text for event in log.events]
 
 
-def test_what_the_operator_asked_is_in_the_log(tmp_path: Path) -> None:
-    mailbox = Mailbox(SIZES)
-    recorder, command = Recorder(mailbox, tmp_path, {}), records.empty(mailbox.operator.dtype)
-    command["op"], command["args"][:2] = records.Op.MOVE_TO, (0.5, -1.0)
-    mailbox.operator.publish(command)
-    recorder.round()
-    recorder._close()
-    assert [event.text for event in runlog.read(tmp_path).events] == ["MOVE_TO 0.5 -1"]
+def test_what_the_operator_asked_is_in_the_log_with_its_answer(tmp_path: Path) -> None:
+    log, ticks = LogWriter(tmp_path / "log.mcap", records.tick_dtype(SIZES), {}), rows(9)
+    ticks["op"][3:5], ticks["answer"][4] = records.Op.MOVE_TO, records.Answer.BAD_VALUE
+    ticks["op"][6] = records.Op.JOG  # many a second
+    log.ticks(ticks)
+    log.close()
+    events = runlog.read(tmp_path).events
+    assert [(e.tick, e.text) for e in events if e.kind == "operator"] == [
+        (3, "MOVE_TO: DONE"),
+        (4, "MOVE_TO: BAD_VALUE"),
+    ]
 
 
 def test_the_commands_show_plot_and_recover_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

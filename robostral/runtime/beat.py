@@ -1,0 +1,126 @@
+"""A loop in front of the loopback driver, in a process of its own, that lives through slices of time on demand.
+
+Started as ``python -m robostral.runtime.beat RATE_HZ CORE``; each line with a number of seconds on standard input is
+answered by one line of JSON on standard output. The bench of the loop is its only user.
+"""
+
+import gc
+import json
+import sys
+from typing import Any
+
+import numpy as np
+
+from robostral.arm import Arm, load_arm
+from robostral.contract import Action, Contract, Device, Rate, Sealed
+from robostral.runtime import pace, realtime, records
+from robostral.runtime.ladder import Mode
+from robostral.runtime.loop import Loop
+from robostral.runtime.loopback import Loopback
+from robostral.runtime.mailbox import Mailbox
+from robostral.runtime.operator import OPS
+from robostral.runtime.options import LoopOptions
+from robostral.runtime.sizes import sizes_of
+from robostral.signals import obs_field
+
+SPEED = 0.02
+"""Speed override of the move back and forth that goes on meanwhile: one way takes longer than a slice."""
+TICKS = 10_000
+
+
+def contract_of(arm: Arm) -> Sealed:
+    """Seal a contract that sees everything a position policy of this arm does."""
+    n = arm.chain.n
+    fields = ("q", "dq", "q_c", "tcp_position", "tcp_rot6d", "goal_position", "goal_rot6d", "goal_error")
+    bound = (0.06,) * n
+    action = Action("joint_position_delta", tuple(-b for b in bound), bound, "rad", "joint", 3, 0.04, 0.12)
+    device = Device("arm", arm.chain.joint_names, tuple(1 for _ in range(n)))
+    return Sealed.seal(Contract("beat", (device,), tuple(obs_field(f, n) for f in fields), action, Rate(25.0, 0.02)))
+
+
+class Beat:
+    """The loop with everything it needs, armed and moving slowly.
+
+    Args:
+        rate_hz: Control rate [Hz].
+        clock: The loop's time.
+    """
+
+    def __init__(self, rate_hz: float, clock: realtime.Clock) -> None:
+        self._arm, self._clock = load_arm("ur5e"), clock
+        sealed, driver = contract_of(self._arm), Loopback("ur5e", rate_hz)
+        self.mailbox = Mailbox(sizes_of(sealed.contract, self._arm))
+        self.loop = Loop(driver, self._arm, sealed, self.mailbox, clock, LoopOptions(speed=SPEED))
+        self._order, self._serial, self._there = records.empty(self.mailbox.operator.dtype), 0, False
+        self.loop.tick()
+        self.ask("rearm")
+
+    def ask(self, op: str, *args: float) -> None:
+        """Ask as an operator, and live through the tick that handles it."""
+        self._serial += 1
+        self._order["serial"], self._order["op"], self._order["args"] = self._serial, OPS[op], 0.0
+        self._order["args"][: len(args)] = args
+        self.mailbox.operator.publish(self._order)
+        self.loop.tick()
+
+    def keep_moving(self) -> None:
+        """Begin a move if none is under way."""
+        if self.loop.ladder.mode == Mode.IDLE:
+            self._there = not self._there
+            self.ask("move_to", *(self._arm.home + (1.0 if self._there else 0.0)))
+
+    def slice(self, seconds: float) -> dict[str, Any]:
+        """Live through `seconds` in real time; return lateness and compute time of every tick [ns]."""
+        self.keep_moving()
+        self.mailbox.ticks.drain()
+        rows = np.zeros(0, self.mailbox.ticks.dtype)
+        until = self._clock.now_ns() + round(1e9 * seconds)
+        parts = []
+        while self._clock.now_ns() < until:
+            chunk = min(until, self._clock.now_ns() + round(1e9))
+            pace.run(_Until(self.loop, self._clock, chunk), self._clock, lambda: False)
+            parts.append(self.mailbox.ticks.drain().copy())
+        rows = np.concatenate(parts)
+        return {"wakeup_ns": rows["wakeup_ns"].tolist(), "compute_ns": rows["compute_ns"].tolist()}
+
+    def allocations(self) -> dict[str, int]:
+        """Count what `TICKS` ticks keep of what they allocate, and the collections that they cause."""
+        for count in (3000, TICKS):  # first, what is remembered of a question has to fill
+            blocks, collected = sys.getallocatedblocks(), sum(stat["collections"] for stat in gc.get_stats())
+            for _ in range(count):
+                self.loop.tick()
+                if self.mailbox.ticks.drain().shape[0] == 0:
+                    raise AssertionError("a tick left no record")
+        return {
+            "blocks": sys.getallocatedblocks() - blocks,
+            "collections": sum(stat["collections"] for stat in gc.get_stats()) - collected,
+        }
+
+
+class _Until:
+    """A loop that leaves at a given time, between two ticks and without a stop."""
+
+    def __init__(self, loop: Loop, clock: realtime.Clock, until_ns: int) -> None:
+        self._loop, self._clock, self._until_ns = loop, clock, until_ns
+        self.dt_ns, self.left = loop.dt_ns, False
+
+    def tick(self, wakeup_ns: int, overruns: int) -> None:
+        self._loop.tick(wakeup_ns, overruns)
+        self.left = self._clock.now_ns() >= self._until_ns
+
+    def leave(self) -> None:
+        self.left = True
+
+
+def main(rate_hz: float, core: int) -> None:
+    """Answer slices until standard input ends."""
+    beat = Beat(rate_hz, realtime.RealClock())
+    beat.slice(0.2)
+    missing = realtime.enter(core)
+    print(json.dumps({"missing": missing, "allocations": beat.allocations()}), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(beat.slice(float(line))), flush=True)
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]), int(sys.argv[2]))
