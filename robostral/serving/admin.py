@@ -14,8 +14,8 @@ from robostral.serving.dial import ask, open_socket
 from robostral.serving.keys import Roster
 from robostral.serving.ledger import Ledger
 from robostral.serving.versions import Version, Versions
-from robostral.serving.wire import HEARTBEAT_MS, HIGH_WATER, MIN_MESSAGE, SILENCE_MS, ClientKeys
-from robostral.serving.zap import ADMIN_DOMAIN
+from robostral.serving.wire import MIN_MESSAGE, ClientKeys
+from robostral.serving.zap import ADMIN_DOMAIN, open_router
 
 log = logging.getLogger("robostral.serving")
 
@@ -67,8 +67,7 @@ class AdminPort:
         path: Path,
     ) -> None:
         self._roster, self._versions, self._ledger = roster, versions, Ledger(path)
-        self._router = context.socket(zmq.ROUTER)
-        _configure(self._router, secret)
+        self._router = open_router(context, secret, ADMIN_DOMAIN, MIN_MESSAGE)
         try:
             self._router.bind(bind)
         except zmq.ZMQError as error:
@@ -192,13 +191,3 @@ class Admin:
         if outcome.error:
             raise ServingError(outcome.error)
         return outcome.versions
-
-
-def _configure(router: "zmq.Socket[bytes]", secret: bytes) -> None:
-    router.curve_server, router.curve_secretkey = True, secret
-    router.zap_domain = ADMIN_DOMAIN.encode()
-    router.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
-    router.router_mandatory, router.linger = 1, 0
-    router.sndhwm = router.rcvhwm = HIGH_WATER
-    router.maxmsgsize, router.handshake_ivl = MIN_MESSAGE, 1000
-    router.heartbeat_ivl, router.heartbeat_timeout = HEARTBEAT_MS, SILENCE_MS

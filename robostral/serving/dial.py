@@ -24,7 +24,6 @@ def open_socket(context: "zmq.Context[Socket]", keys: ClientKeys, max_message: i
     socket.sndhwm = socket.rcvhwm = wire.HIGH_WATER
     socket.reconnect_ivl, socket.handshake_ivl = 10, 1000
     socket.maxmsgsize = max(wire.MIN_MESSAGE, max_message)
-    socket.heartbeat_ivl, socket.heartbeat_timeout = wire.HEARTBEAT_MS, wire.SILENCE_MS
     return socket
 
 

@@ -23,17 +23,14 @@ from robostral.serving.metrics import BUCKETS, Answers, Metrics, Snapshot
 from robostral.serving.sessions import Session, Sessions, accept
 from robostral.serving.versions import Versions
 from robostral.serving.wire import (
-    HEARTBEAT_MS,
-    HIGH_WATER,
     MIN_MESSAGE,
-    SILENCE_MS,
     Drop,
     Request,
     Status,
     is_json,
     read_request,
 )
-from robostral.serving.zap import DOMAIN, Authenticator
+from robostral.serving.zap import DOMAIN, Authenticator, open_router
 
 log = logging.getLogger("robostral.serving")
 
@@ -84,8 +81,8 @@ class PolicyServer:
         self.sessions = Sessions(self.hosted, self.roster)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._auth = Authenticator(self._context, self.roster)
-        self._router = self._context.socket(zmq.ROUTER)
-        self._configure(secret)
+        size = max(MIN_MESSAGE, *(h.layout.request_size(h.max_batch) for h in self.hosted))
+        self._router = open_router(self._context, secret, DOMAIN, size)
         self.endpoint = self._bind(bind)
         self._poller = zmq.Poller()
         self._poller.register(self._router, zmq.POLLIN)
@@ -220,16 +217,6 @@ class PolicyServer:
         left_ms = wait_ns(hosted, self.sessions.of(hosted), time.monotonic_ns()) // 1_000_000
         self._held_ms = min(self._held_ms, left_ms or POLL_MS)
         return left_ms > 0
-
-    def _configure(self, secret: bytes) -> None:
-        router = self._router
-        router.curve_server, router.curve_secretkey = True, secret
-        router.zap_domain = DOMAIN.encode()
-        router.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
-        router.router_mandatory, router.linger = 1, 0
-        router.sndhwm = router.rcvhwm = HIGH_WATER
-        router.handshake_ivl, router.heartbeat_ivl, router.heartbeat_timeout = 1000, HEARTBEAT_MS, SILENCE_MS
-        router.maxmsgsize = max(MIN_MESSAGE, *(h.layout.request_size(h.max_batch) for h in self.hosted))
 
     def _bind(self, bind: str) -> str:
         try:

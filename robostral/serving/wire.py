@@ -34,8 +34,6 @@ MIN_MESSAGE = 1 << 16
 HIGH_WATER = 8
 """Most messages that a socket holds. One or two would do, since age and order decide what is used, but then libzmq
 signals between its threads at every message, which costs a fifth of the round trip."""
-HEARTBEAT_MS, SILENCE_MS = 100, 300
-"""How often both sides probe the other, and after how long it counts as gone [ms]."""
 
 Role = Literal["observe", "act", "admin"]
 Frame = bytes | bytearray | memoryview
