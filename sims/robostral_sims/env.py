@@ -10,19 +10,20 @@ from numpy.typing import NDArray
 
 from robostral.arm import load_arm
 from robostral.contract import Contract, Requirements, Sealed
-from robostral.errors import ConfigError, RobostralError
+from robostral.errors import ConfigError, RobostralError, UnknownName
 from robostral_sims.catalogue import snake_case
 from robostral_sims.engines import World, WorldState, load_engine
 from robostral_sims.randomize import NOMINAL, draw
 from robostral_sims.scene import load_mounted, load_scene
 from robostral_sims.stepper import CellStepper
-from robostral_sims.tasks import Task, load_task
+from robostral_sims.tasks import Task, Truth, load_task
 
 _BOUNDS = {
     "rad": 4.0 * np.pi, "rad/s": 100.0, "m": 10.0, "1": 1.001, "m, rad": 10.0, "m/s": 10.0, "m/s, rad/s": 100.0,
     "m or 1": 1.001, "N, N·m": 1e5,
 }  # fmt: skip
 """What no observation exceeds, by unit; spaces must be finite, and nothing is clipped to them."""
+_REWARDS = ("dense", "sparse")
 
 
 class EnvError(RobostralError):
@@ -48,6 +49,7 @@ class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
             the lowest rate of that range where that is higher.
         randomize: Whether each episode draws its own plant; otherwise all are the nominal one.
         render_mode: None or `rgb_array`.
+        reward: `dense`, as the task judges, or `sparse`: 0 for the step that succeeds, -1 for any other.
 
     Raises:
         UnknownName: No such task, arm, engine or cell; the nearest name is suggested.
@@ -68,13 +70,17 @@ class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         rate_hz: float | None = None,
         randomize: bool = True,
         render_mode: str | None = None,
+        reward: str = "dense",
     ) -> None:
         make_task, make_world, _ = load_task(task), load_engine(engine), load_arm(arm)
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise EnvError(f"render_mode '{render_mode}' is not one of {self.metadata['render_modes']}")
-        self.render_mode = render_mode
+        if reward not in _REWARDS:
+            raise UnknownName("reward", reward, _REWARDS)
+        self.render_mode, self._sparse = render_mode, reward == "sparse"
         self.options: dict[str, str | float | bool | None] = {
             "task": task, "arm": arm, "engine": engine, "cell": cell, "rate_hz": rate_hz, "randomize": randomize,
+            "reward": reward,
         }  # fmt: skip
         """What this environment was made with: `CellEnv(**options)` makes it again."""
         self.scene = load_scene(cell or f"{arm}-{snake_case(task)}")
@@ -109,6 +115,11 @@ class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     def requirements(self) -> Requirements:
         """Where a policy trained here may run."""
         return self.task.requirements
+
+    @property
+    def truth(self) -> Truth:
+        """What really is in the cell, as of the last observation; no policy sees it."""
+        return self._stepper.truth
 
     def expert(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the scripted expert's chunk [units of the contract]: obs (obs_size,) to (horizon, n), or rows of both.
@@ -177,7 +188,8 @@ class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         terminated, truncated = verdict.success or stopped is not None, reason == "time limit"
         self._running = not (terminated or truncated)
         info = self._info(success=verdict.success, reason=reason, figures=verdict.figures)
-        return obs, verdict.reward, terminated, truncated, info
+        reward = float(verdict.success) - 1.0 if self._sparse else verdict.reward
+        return obs, reward, terminated, truncated, info
 
     def render(self) -> NDArray[np.uint8] | None:
         """Draw the cell as its camera sees it, shape (240, 320, 3); None without a render mode.

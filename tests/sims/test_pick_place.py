@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 from robostral_sims.env import CellEnv, EnvError
+from robostral_sims.goal import GoalView
 from robostral_sims.randomize import Plant
 from robostral_sims.scene import ArmMount, Cylinder, Pose, Scene, load_mounted, load_scene
 from robostral_sims.tasks import Truth
 from robostral_sims.tasks.pick_place import MIN_DISTANCE_M, PickPlace
 
-from robostral.errors import ConfigError
+from robostral.errors import ConfigError, UnknownName
 
 ARMS = ("panda", "ur5e", "iiwa14")
 ID = "robostral_sims:Robostral/PickPlace-v0"
@@ -178,6 +179,45 @@ def test_rewards_of_a_goal_are_vectorised(task):
     parts[3, 3:] = np.roll(parts[3, 3:], 1)
     np.testing.assert_array_equal(task.compute_reward(parts, goals), [0.0, -1.0, 0.0, -1.0])
     assert task.compute_reward(parts[0], goals[0]) == 0.0
+
+
+def test_the_goal_form_passes_the_checkers_and_its_reward_can_be_computed_again():
+    from stable_baselines3.common.env_checker import check_env as check_env_sb3
+
+    env = GoalView(CellEnv("PickPlace", "panda"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env_sb3(env, warn=True)
+    seen, info = env.reset(seed=1)
+    rows, rewards = [seen], []
+    while info["reason"] == "running":
+        seen, reward, _, _, info = env.step(env.unwrapped.to_action(env.unwrapped.expert(seen["observation"])))
+        rows.append(seen)
+        rewards.append(reward)
+    achieved, desired = (np.stack([row[name] for row in rows[1:]]) for name in ("achieved_goal", "desired_goal"))
+    np.testing.assert_array_equal(env.compute_reward(achieved, desired, None), rewards)
+    assert rewards[0] == -1.0
+    assert rewards[-1] == 0.0
+    np.testing.assert_array_equal(env.compute_reward(achieved, achieved, None), 0.0)
+    env.close()
+    reach = CellEnv()
+    with pytest.raises(EnvError, match="no goal form"):
+        GoalView(reach)
+    reach.close()
+
+
+def test_a_sparse_reward_pays_for_success_alone():
+    env = CellEnv("PickPlace", "panda", reward="sparse")
+    obs, info = env.reset(seed=1)
+    rewards = []
+    while info["reason"] == "running":
+        obs, reward, _, _, info = env.step(env.to_action(env.expert(obs)))
+        rewards.append(reward)
+    assert set(rewards[:-1]) == {-1.0}
+    assert rewards[-1] == 0.0
+    env.close()
+    with pytest.raises(UnknownName, match="did you mean 'sparse'"):
+        CellEnv(reward="sparce")
 
 
 def test_an_arm_that_cannot_reach_and_a_cell_without_its_things_are_refused(task):

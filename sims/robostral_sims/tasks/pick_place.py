@@ -141,6 +141,10 @@ class PickPlace:
         figures = {"position_error_m": position, "rotation_error_rad": rotation, "released": float(released)}
         return Verdict(reward, success, figures)
 
+    def goals(self, truth: Truth) -> tuple[FloatArray, FloatArray]:
+        """Return where the part is and where it should be, in `base`: p [m] and quat_wxyz, shape (7,) each."""
+        return self._mounting.in_base(truth.parts[0]), self._goal.copy()
+
     def compute_reward(self, achieved: FloatArray, desired: FloatArray, info: object = None) -> FloatArray:
         """Return the sparse reward of parts at `achieved` that should be at `desired`: 0 where they are, else -1.
 
