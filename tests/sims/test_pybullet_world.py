@@ -5,9 +5,24 @@ import re
 import numpy as np
 import pytest
 from robostral_sims.engines import EngineError, WorldState, load_engine
-from robostral_sims.scene import ArmMount, Body, Box, Pose, Scene, Servo, Sphere, load_scene
+from robostral_sims.scene import (
+    ArmMount,
+    Body,
+    Box,
+    Compound,
+    Cylinder,
+    Pose,
+    Scene,
+    Servo,
+    Solid,
+    Sphere,
+    Tool,
+    load_mounted,
+    load_scene,
+)
 
 from robostral.arm import load_arm
+from robostral.kinematics import fk
 from robostral.kinematics.fk import tcp_kernel
 
 ARM = load_arm("ur5e")
@@ -144,3 +159,48 @@ def test_a_world_keeps_its_arms(make):
     world = make(Scene(arms=(ArmMount("ur5e"),)))
     with pytest.raises(EngineError, match="keeps its arms"):
         world.reset(world.capture(), Scene(arms=(ArmMount("ur5e"), ArmMount("ur5e", "other"))))
+
+
+def test_a_cylinder_is_as_large_as_it_says(make):
+    """A hull would have grown by 1 mm on every side, and a hole of 1 mm clearance would be none."""
+    import pybullet as p
+
+    peg = Tool(Compound((Solid(Cylinder(0.01, 0.08), Pose((0.0, 0.0, 0.04))),)), Pose((0.0, 0.0, 0.08)))
+    can = Body("can", Cylinder(0.03, 0.08), Pose((0.6, 0.4, 0.3)), mass=0.2)
+    world = make(Scene(arms=(ArmMount("ur5e", tool=peg),), bodies=(can,)))
+    client, arm = world._client, world._arms[0]
+    ball = p.createCollisionShape(p.GEOM_SPHERE, radius=0.001, physicsClientId=client)
+    flange = load_mounted(ArmMount("ur5e", tool=peg))
+    T = fk.frames(flange.chain, flange.home)[-2]
+
+    def distance(body, link, at):
+        found = p.getClosestPoints(
+            body, -1, 0.2, linkIndexA=link, collisionShapeB=ball, collisionShapePositionB=at, physicsClientId=client
+        )
+        return min(point[8] for point in found) + 0.001
+
+    for aside, along, gap in ((0.02, 0.04, 0.01), (0.0, 0.1, 0.02), (0.012, 0.02, 0.002)):
+        at = (T @ [aside, 0.0, along, 1.0])[:3]
+        assert distance(arm.body, arm._links["tool"], at) == pytest.approx(gap, abs=1e-4)
+    assert distance(world._parts[0], -1, (0.6, 0.45, 0.3)) == pytest.approx(0.02, abs=1e-4)
+    assert distance(world._parts[0], -1, (0.6, 0.4, 0.36)) == pytest.approx(0.02, abs=1e-4)
+
+
+def test_the_flange_feels_a_tools_weight_at_its_lever(make):
+    tool = Tool(Compound((Solid(Box((0.1, 0.06, 0.04)), Pose((0.05, 0.02, 0.1))),)), Pose(), mass=2.0)
+    turned = Pose((0.2, 0.1, 0.0), (np.cos(0.4), 0.0, 0.0, np.sin(0.4)))
+    for base in (Pose(), turned):
+        world = make(Scene(arms=(ArmMount("ur5e", base=base, tool=tool),)))
+        q, felt = ARM.home + 0.3, np.zeros((1, 6))
+        world.reset(WorldState.at_rest(world._scene, q))
+        world.run(np.tile(q, (100, 1)))
+        world.read_wrenches(felt)
+        lever, weight = fk.frames(ARM.chain, q)[-2][:3, :3] @ [0.05, 0.02, 0.1], [0.0, 0.0, -2.0 * 9.81]
+        np.testing.assert_allclose(felt[0], [*weight, *np.cross(lever, weight)], atol=0.02)
+
+
+def test_moving_parts_have_their_centre_where_they_say(make):
+    lopsided = Compound((Solid(Box((0.1, 0.1, 0.1)), Pose((0.02, 0.0, 0.0))),))
+    with pytest.raises(EngineError, match="'hook' has its centre of mass"):
+        make(Scene(arms=(ArmMount("ur5e"),), bodies=(Body("hook", lopsided, mass=1.0),)))
+    make(Scene(arms=(ArmMount("ur5e"),), bodies=(Body("hook", lopsided),)))
