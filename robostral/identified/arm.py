@@ -38,8 +38,9 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What identification found; everything per joint, in the order of the arm's joints.
 
     `rotor` [kg·m²]; `interval` is the half width of the 90 % interval of the torque [N·m]; `contact` the threshold of
-    the external torque [N·m] at which free motion gives `false_alarms_per_hour` in all; `motor` the torque constants
-    [N·m/A] where the log held currents; `rms` the torque's own error on folds that were not fitted [N·m].
+    the external torque [N·m] at which free motion gives `false_alarms_per_hour` in all; `torque_lag_s` says how late
+    the torque channel is; `motor` holds the torque constants [N·m/A] where the log held currents; `rms` the
+    torque's own error on folds that were not fitted [N·m].
     """
 
     arm: Table
@@ -49,6 +50,7 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     interval: Numbers
     contact: Numbers
     false_alarms_per_hour: float
+    torque_lag_s: float
     ranges: Ranges
     motor: Numbers | None = None
 
@@ -67,8 +69,15 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if joint.family not in FAMILIES:
                 raise ConfigError(f"unknown friction family '{joint.family}' (families: {', '.join(FAMILIES)})")
         numbers = np.array([*self.rotor, *self.contact, *(w for joint in self.friction for w in joint.weights)])
-        if not np.isfinite(numbers).all() or min(self.rotor) < 0.0 or min(self.contact) <= 0.0:
+        if (
+            not np.isfinite(numbers).all()
+            or min(self.rotor) < 0.0
+            or min(self.contact) <= 0.0
+            or not 0.0 <= self.torque_lag_s < 1.0
+        ):
             raise ConfigError(f"identified arm '{self.arm.name}': a number is not finite, or not positive")
+        if not 0.0 <= self.torque_lag_s < 1.0:
+            raise ConfigError(f"identified arm '{self.arm.name}': torque lag {self.torque_lag_s} s outside [0, 1)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,8 +144,8 @@ class IdentifiedArm:
         found, touched = np.empty(q.shape), np.empty(len(q))
         contact_batch_kernel(
             chain.model, self.rotor, self.weights, new_state(chain.n), new_filter(chain.n),
-            frozen(np.array(self.parameters.contact)), dt, q, dq, tau, np.zeros((5, chain.n)),
-            workspace(chain), scratch(), found, touched,
+            frozen(np.array(self.parameters.contact)), self.parameters.torque_lag_s, dt, q, dq, tau,
+            np.zeros((5, chain.n)), workspace(chain), scratch(), found, touched,
         )  # fmt: skip
         return found, touched
 

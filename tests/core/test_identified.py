@@ -45,7 +45,7 @@ def identified(threshold: float = 5.0) -> IdentifiedArm:
     row, wide = (0.1,) * N, ((-9.0,) * N, (9.0,) * N)
     contact = (threshold,) * N
     return IdentifiedArm(
-        Parameters(ARM.table, row, (joint,) * N, row, row, contact, 2.0, Ranges(q=wide, dq=wide, ddq=wide))
+        Parameters(ARM.table, row, (joint,) * N, row, row, contact, 2.0, 0.0, Ranges(q=wide, dq=wide, ddq=wide))
     )
 
 

@@ -55,6 +55,7 @@ def identify(
     for module, extra in _NEEDS.items():
         require(module, extra)
     from robostral.identified.bundle import FILES
+    from robostral_policies.identify.engines import compare_engines
     from robostral_policies.identify.pipeline import identify as run
     from robostral_policies.identify.pipeline import read_logs
 
@@ -75,6 +76,8 @@ def identify(
         *(["--test", *map(str, test)] if test else []),
     ]
     words += [] if test_from is None else ["--test-from", f"{test_from:g}"]
+    if found.trace is not None:
+        found.report["engines"] = compare_engines(known, found)
     _write(found, folder, known.name, [*logs, *test], shlex.join(words), version, key, seed)
     _print(found, folder, key)
 
@@ -145,6 +148,8 @@ def _print(found: "Identification", folder: Path, key: Path | None) -> None:
     if found.scores:
         held_out = found.report["held_out"]
         print(f"mean nMSE {held_out['mean_nmse']:.4f}, least squares {held_out['mean_nmse_least_squares']:.4f}")
+        for engine, row in found.report["engines"].items():
+            print(f"{engine}: mean nMSE {row['identified']:.4f} identified, {row['published']:.4f} as published")
     print(f"report: {folder}.report{os.sep}report.html")
     print(f"arm bundle: {folder} ({'signed' if key else 'not signed, for twins only'})")
 
@@ -204,3 +209,70 @@ def excite(
         f"condition number {found.condition:.2f} (the first motion tried: {found.first:.2f}); no command beyond a limit"
     )
     print(f"motion: {out}, picture: {out.with_suffix('.svg')}")
+
+
+def planted_write(*, arm: str = "ur10", out: Path = Path("runs/planted"), seed: int = 0, runs: int = 3) -> None:
+    """Write logs of a planted arm as CSV: exciting runs, one of point-to-point motion, and the truth as JSON.
+
+    Args:
+        arm: Name of the arm to start from; its links, rotors and friction are changed.
+        out: Folder for the files.
+        seed: Of the planted figures, the motions and the noise.
+        runs: Exciting runs.
+    """
+    from robostral.bench import write
+    from robostral_policies.identify.campaign import planted_logs
+    from robostral_policies.identify.read_csv import write_csv
+
+    truth, recorder, logs, test, _ = planted_logs(_load(arm), seed, runs, 20.0, 30)
+    for log in [*logs, test]:
+        write_csv(out / f"{log.name}.csv", log)
+    figures = {
+        "arm": arm,
+        "seed": seed,
+        "rate_hz": recorder.rate_hz,
+        "friction": list(truth.kinds),
+        "coulomb": truth.size.tolist(),
+        "rotor": truth.rotor.tolist(),
+        "links": [joint.link for joint in truth.arm.table.joints],
+    }
+    write("planted", figures, out / "truth.json")
+
+
+def planted_judge(
+    *,
+    arms: tuple[str, ...] = ("ur10", "ur5e", "panda"),
+    seeds: int = 2,
+    minutes: float = 20.0,
+    json: Path | None = None,
+) -> None:
+    """Identify planted arms and compare with the truth: parameters, friction, families, intervals, contacts.
+
+    Args:
+        arms: Arms to start from.
+        seeds: Planted arms of each.
+        minutes: Free motion of each, in which alarms are false.
+        json: File to write the report to; printed if there is none.
+    """
+    from robostral.bench import write
+    from robostral_policies.identify.campaign import judge, judge_contact
+
+    rows = []
+    for name in arms:
+        arm = _load(name)
+        for seed in range(seeds):
+            figures, planted = judge(arm, seed)
+            contact = judge_contact(planted, arm, minutes=minutes, steps=40 * arm.chain.n, seed=seed)
+            rows.append(figures | {"contact": contact})
+            print(
+                f"{name} {seed}: {figures['ratio_to_least_squares']:.3f} x least squares, friction within"
+                f" {100 * figures['friction_error']:.1f} %, families {100 * figures['families_right']:.0f} %, certain"
+                f" parameters within {100 * figures['worst_certain_parameter']:.2f} %, coverage"
+                f" {figures['coverage_in_distribution']:.3f}, steps seen moving"
+                f" {contact['steps']['moving']['seen']:.3f}, at rest {contact['steps']['at_rest']['seen']:.3f}, false"
+                f" alarms per 10 min {contact['false_alarms_per_10_min']:.2f}"
+            )
+    write("planted", {"arms": rows}, json)
+
+
+PLANTED = {"write": planted_write, "judge": planted_judge}

@@ -67,13 +67,15 @@ def interval(errors: FloatArray) -> FloatArray:
     return found
 
 
-def contact_thresholds(arm: Arm, blocks: Sequence[Block], folds: Sequence[Fold]) -> FloatArray:
+def contact_thresholds(arm: Arm, blocks: Sequence[Block], folds: Sequence[Fold], lag: float) -> FloatArray:
     """Set the thresholds of contact from the external torque that is estimated where there is none, shape (n,)."""
     n = arm.chain.n
     peaks: list[FloatArray] = []
     for fold in folds:
         one = np.ones(n)
-        model = make_parameters(arm, fold.model, blocks, rms=one, interval=one, contact=one, false_alarms_per_hour=1.0)
+        model = make_parameters(
+            arm, fold.model, blocks, rms=one, interval=one, contact=one, false_alarms_per_hour=1.0, lag=lag
+        )
         for block in (blocks[k] for k in fold.blocks):
             motion = block.motion
             found, _ = IdentifiedArm(model).external(motion.dt, *motion.raw)

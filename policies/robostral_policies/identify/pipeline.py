@@ -40,6 +40,8 @@ from robostral_policies.identify.score import Score, nmse, noise_floor
 TEST_GAP_S = 0.5
 """Left out between what is fitted and what is held out of the same log."""
 
+_ROWS = ("t", "tau", "raw", "ours", "plain", "known", "q", "dq", "ddq", "friction")
+
 Note = Callable[[str], None]
 
 
@@ -53,6 +55,8 @@ class Trace:
         predicted: Predicted ones, shape (m, n).
         least_squares: Those of least squares, shape (m, n).
         inside: Rows in the range of what was fitted, shape (m,).
+        q, dq, ddq: The motion [rad, rad/s, rad/s²], shape (m, n).
+        friction: The part of the prediction that is friction [N·m], shape (m, n).
     """
 
     t: FloatArray
@@ -60,6 +64,10 @@ class Trace:
     predicted: FloatArray
     least_squares: FloatArray
     inside: NDArray[np.bool_]
+    q: FloatArray
+    dq: FloatArray
+    ddq: FloatArray
+    friction: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +132,7 @@ def identify(
     cross = cross_fit(arm, blocks, folds, families)
     residual = keep_residual(arm, blocks, cross, model, seed, note)
     errors = residual.errors
-    thresholds = contact_thresholds(arm, blocks, cross)
+    thresholds = contact_thresholds(arm, blocks, cross, lag)
     parameters = make_parameters(
         arm,
         model,
@@ -133,6 +141,7 @@ def identify(
         interval=interval(errors),
         contact=thresholds,
         false_alarms_per_hour=FALSE_ALARMS_PER_HOUR,
+        lag=lag,
         motor=data.motor,
     )
     found = IdentifiedArm(parameters, residual.onnx)
@@ -189,7 +198,7 @@ def _judge(
         return [], None
     plain = least_squares(make_blocks(arm, data.fitted)[0])
     published = fit_published(arm, blocks, model.families)
-    rows: dict[str, list[FloatArray]] = {key: [] for key in ("t", "tau", "raw", "ours", "plain", "known")}
+    rows: dict[str, list[FloatArray]] = {key: [] for key in _ROWS}
     inside: list[NDArray[np.bool_]] = []
     start = 0.0
     for motion in data.held_out:
@@ -203,8 +212,11 @@ def _judge(
         rows["ours"].append((model.predict(block) + residual.predict(model, block))[keep])
         rows["plain"].append(plain(as_is)[keep])
         rows["known"].append(published(block)[keep])
+        for key in ("q", "dq", "ddq"):
+            rows[key].append(getattr(motion, key)[keep])
+        rows["friction"].append(model.friction(block)[keep])
         inside.append(found.inside(motion.q, motion.dq, motion.ddq)[keep])
-    t, tau, raw, ours, least, known = (np.concatenate(rows[key]) for key in rows)
+    t, tau, raw, ours, least, known, q, dq, ddq, friction = (np.concatenate(rows[key]) for key in _ROWS)
     floor = np.mean([noise_floor(motion) for motion in data.held_out], axis=0)
     error = tau - ours
     within = np.abs(error) <= np.array(found.parameters.interval)
@@ -220,7 +232,7 @@ def _judge(
         Score(name, model.families[j], **{key: float(row[j]) for key, row in figures.items()})
         for j, name in enumerate(arm.chain.joint_names)
     ]
-    return scores, Trace(t, tau, ours, least, np.concatenate(inside))
+    return scores, Trace(t, tau, ours, least, np.concatenate(inside), q, dq, ddq, friction)
 
 
 def _report(

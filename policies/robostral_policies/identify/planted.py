@@ -16,6 +16,7 @@ from robostral.arm.arm import build_arm
 from robostral.arm.chain import FloatArray
 from robostral.arm.limits import DDQ, DQ, Q_MAX, Q_MIN, TAU
 from robostral.arm.table import Table
+from robostral.jit import kernel
 from robostral.kinematics.distance import Distances
 from robostral.kinematics.rnea import rnea
 from robostral_policies.identify.excite import CLEAR_M, design
@@ -86,12 +87,20 @@ def _friction(kind: str, size: float, q: FloatArray, dq: FloatArray, load: Float
 
 
 def _stops(q: FloatArray) -> FloatArray:
-    z, radii, out = np.zeros(len(_RADII)), np.array(_RADII), np.empty(len(q))
-    shares = np.array(_SHARES) / radii
-    for k, step in enumerate(np.diff(q, prepend=q[0])):
-        z = np.clip(z + step, -radii, radii)
-        out[k] = shares @ z
+    out = np.empty(len(q))
+    _stop_kernel(np.ascontiguousarray(q), np.array(_RADII), np.array(_SHARES), out)
     return out
+
+
+@kernel
+def _stop_kernel(q: FloatArray, radii: FloatArray, shares: FloatArray, out: FloatArray) -> None:
+    z = np.zeros(radii.shape[0])
+    for k in range(q.shape[0]):
+        step = q[k] - q[k - 1] if k > 0 else 0.0
+        out[k] = 0.0
+        for i in range(radii.shape[0]):
+            z[i] = min(max(z[i] + step, -radii[i]), radii[i])
+            out[k] += shares[i] * z[i] / radii[i]
 
 
 def plant(published: Arm, seed: int, kinds: Sequence[str] = KINDS) -> Truth:

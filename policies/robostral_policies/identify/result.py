@@ -53,6 +53,7 @@ def make_parameters(
     interval: FloatArray,
     contact: FloatArray,
     false_alarms_per_hour: float,
+    lag: float,
     motor: FloatArray | None = None,
 ) -> Parameters:
     """Put together what goes into a bundle.
@@ -65,6 +66,7 @@ def make_parameters(
         interval: Half width of the 90 % interval [N·m], shape (n,).
         contact: Thresholds of contact [N·m], shape (n,).
         false_alarms_per_hour: At these thresholds, all joints together.
+        lag: How late the torques are [s].
         motor: Torque constants [N·m/A], shape (n,), where the logs held currents.
     """
     friction = tuple(
@@ -80,6 +82,7 @@ def make_parameters(
         interval=numbers(interval),
         contact=numbers(contact),
         false_alarms_per_hour=false_alarms_per_hour,
+        torque_lag_s=lag,
         ranges=Ranges(_range(q), _range(dq), _range(ddq)),
         motor=None if motor is None else numbers(motor),
     )
