@@ -1,8 +1,9 @@
 """The transport process: carries observations to the policy server, chunks back, and the operator's commands in."""
 
+import hashlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import zmq
 
 from robostral.bundle import Bundle
 from robostral.bundle import load as load_bundle
-from robostral.errors import ContractMismatch, ServingError
+from robostral.bundle.successor import check_successor
+from robostral.bundle.trust import Signer, keyring
+from robostral.errors import BundleRefused, ContractMismatch, ServingError
 from robostral.runtime import realtime, records
 from robostral.runtime.board import Board, Inlet
 from robostral.runtime.config import RunConfig
@@ -22,7 +25,7 @@ from robostral.runtime.mailbox import Mailbox
 from robostral.runtime.operator import Operator
 from robostral.runtime.options import home_of, site_arm
 from robostral.runtime.realtime import Bell
-from robostral.serving.client import PolicyClient
+from robostral.serving.client import Accepted, PolicyClient
 from robostral.serving.dial import KeyRefused
 from robostral.serving.keys import KeyStore
 from robostral.serving.wire import Reply, Status
@@ -47,15 +50,20 @@ class Link:
 
     Args:
         client: Not connected yet.
-        bundle: What the server must serve, byte for byte.
+        bundle: What the server must serve at first, byte for byte; another version may take over while it serves us,
+            where contract, requirements and our own keys allow it (`robostral.bundle.successor`).
+        known: Public keys that may have signed, see `robostral.bundle.trust.keyring`.
         mailbox: Chunks go in here; the state of the link too.
     """
 
-    def __init__(self, client: PolicyClient, bundle: Bundle, mailbox: Mailbox) -> None:
+    def __init__(
+        self, client: PolicyClient, bundle: Bundle, mailbox: Mailbox, known: Mapping[bytes, Signer] | None = None
+    ) -> None:
         self._client, self._bundle, self._mailbox = client, bundle, mailbox
         self._chunk = records.empty(mailbox.chunk.dtype)
         self._state = records.empty(mailbox.link.dtype)
         self._dial_at, self._unanswered_since = 0.0, math.inf
+        self._known, self._taken, self._heard = known or {}, {bundle.digest.hex()}, ""
         self.connected = False
 
     @property
@@ -73,11 +81,14 @@ class Link:
         self._state["dials"] += 1
         accepted = self._client.connect(timeout_s)
         ours = self._bundle.digest.hex()
-        if accepted.digest != ours:
+        if self._heard and accepted.manifest:  # at the first dial it must be the very bundle
+            self._judge(accepted)
+        if accepted.digest not in self._taken:
             fields = [f"digest of bundle '{accepted.bundle}': {accepted.digest[:16]} != {ours[:16]}"]
             raise ContractMismatch(f"the policy server at {self._client.endpoint}", "ours", fields)
         self.connected, self._unanswered_since = True, math.inf
-        self._tell(f"connected to {self._client.endpoint}, bundle {accepted.bundle} {ours[:16]}")
+        self._heard = accepted.digest
+        self._tell(f"connected to {self._client.endpoint}, bundle {accepted.bundle} {accepted.digest[:16]}")
 
     def keep_up(self, may_dial: bool = True) -> None:
         """Notice a server that has gone, and dial again when it is time to."""
@@ -90,7 +101,7 @@ class Link:
         elif may_dial and now >= self._dial_at:
             try:
                 self.dial(DIAL_S)
-            except (KeyRefused, ContractMismatch) as error:
+            except (KeyRefused, BundleRefused, ContractMismatch) as error:
                 self._lose(str(error), REFUSED_S)
             except ServingError as error:
                 self._lose(str(error))
@@ -109,7 +120,10 @@ class Link:
             count += 1
             self._unanswered_since = math.inf
             self._state["replies"] += 1
-            if reply.status == Status.OK:
+            digest = reply.bundle.hex()
+            if digest != self._heard[:16]:
+                self._hear_successor()
+            if reply.status == Status.OK and digest == self._heard[:16] and self._heard in self._taken:
                 self._hand_over(reply)
             else:
                 self._state["late"] += 1
@@ -119,10 +133,28 @@ class Link:
         """Leave the server."""
         self._client.close()
 
+    def _hear_successor(self) -> None:
+        """Decide about another version, which the server announced before its first reply."""
+        said = self._client.server
+        assert said is not None
+        self._heard = said.digest
+        try:
+            self._judge(said)
+            self._tell(f"connected to {self._client.endpoint}, bundle {said.bundle} {said.digest[:16]}")
+        except (BundleRefused, ContractMismatch) as error:
+            self._tell(f"the server changed to '{said.bundle}', which is refused here: {error}")
+
+    def _judge(self, said: Accepted) -> None:
+        if said.digest not in self._taken:
+            manifest = said.manifest.encode()
+            check_successor(self._bundle, manifest, said.signature.encode(), self._known)
+            self._taken.add(hashlib.sha256(manifest).hexdigest())
+
     def _hand_over(self, reply: Reply) -> None:
         chunk = self._chunk
         chunk["session"], chunk["seq"], chunk["t_obs_ns"] = reply.session, reply.seq, reply.t_obs_ns
-        chunk["bundle"] = int.from_bytes(reply.bundle, "little")
+        # To the loop a version that was checked is the bundle that it was armed with; the link's note names it.
+        chunk["bundle"] = int.from_bytes(self._bundle.digest[:8], "little")
         chunk["stages_us"] = reply.queue_us, reply.infer_us, reply.total_us
         chunk["chunk"] = reply.chunk[0]
         chunk["t_arrival_ns"] = time.monotonic_ns()
@@ -204,10 +236,11 @@ def run_transport(
     """
     realtime.precede(realtime.POLICY_PRIORITY)
     realtime.keep_off(config.core)
-    bundle = load_bundle(config.bundle, trusted_keys=Path(config.trust) if config.trust else None)
+    trust = Path(config.trust) if config.trust else None
+    bundle = load_bundle(config.bundle, trusted_keys=trust)
     keys = KeyStore(config.keys).client()
     client = PolicyClient(config.server, keys, bundle.sealed.raw, config.name, bundle=bundle.manifest.label)
-    link = Link(client, bundle, mailbox)
+    link = Link(client, bundle, mailbox, keyring(trust))
     try:
         link.dial(2.0)
         with ExitStack() as stack:

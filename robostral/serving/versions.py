@@ -8,9 +8,9 @@ from typing import Protocol
 import msgspec
 
 from robostral.bundle import load
+from robostral.bundle.successor import check_place
 from robostral.bundle.trust import Plant
-from robostral.contract import diff
-from robostral.errors import BundleRefused, ContractMismatch, ServingError, UnknownName
+from robostral.errors import BundleRefused, ServingError, UnknownName
 from robostral.serving.hosted import Hosted
 
 SWAP_S = 5.0
@@ -82,12 +82,7 @@ class Versions:
         old = self._find(bundle.manifest.name)
         running = old.bundle
         assert running is not None
-        if bundle.sealed.identity != running.sealed.identity:
-            fields = diff(running.sealed.contract, bundle.sealed.contract) or ["formatting of the stored bytes"]
-            raise ContractMismatch(f"the running '{old.name}'", f"'{bundle.manifest.label}'", fields)
-        if differing := diff(running.requirements, bundle.requirements):
-            fields = [f"requirements.{field}" for field in differing]
-            raise ContractMismatch(f"the running '{old.name}'", f"'{bundle.manifest.label}'", fields)
+        check_place(running, bundle.manifest)
         if bundle.manifest.version < running.manifest.version and not older:
             raise BundleRefused(
                 f"'{bundle.manifest.label}' is older than the running '{old.name}'; ask for it with --older"

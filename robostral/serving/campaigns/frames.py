@@ -6,10 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import zmq
+from numpy.typing import NDArray
 
 from robostral.bundle import load
-from robostral.serving.campaigns.rig import MEMORY_MB, ask, bound_95, rss_mb, serving
-from robostral.serving.client import _read_answer
+from robostral.errors import ServingError
+from robostral.serving.campaigns.rig import MEMORY_MB, TIMEOUT_MS, ask, bound_95, rss_mb, serving
+from robostral.serving.client import PolicyClient, _read_answer
 from robostral.serving.handshake import Accepted, Hello, decode_hello, encode
 from robostral.serving.wire import (
     Drop,
@@ -127,6 +130,18 @@ def _kinds(layout: Layout, contract: str) -> list[tuple[str, bytes, Reader]]:
     ]
 
 
+def _others(client: PolicyClient, obs: NDArray[np.float32], seq: int) -> int:
+    """Ask once more; return how many replies to anything else came before the answer."""
+    if not client.socket.poll(TIMEOUT_MS, zmq.POLLOUT) or not client.send(obs, 1, seq, 0, budget_us=10_000_000):
+        raise ServingError(f"request {seq} could not leave")
+    found = 0
+    while (reply := client.receive()) is None or reply.seq != seq:
+        found += reply is not None
+        if reply is None and not client.socket.poll(TIMEOUT_MS):
+            raise ServingError(f"request {seq} was lost")
+    return found + client.drops.pop(Drop.ORDER, 0)
+
+
 def _attack_live(bundle: str, n: int, seed: int) -> dict[str, Any]:
     """Send broken requests to a server over an accepted connection; none may be answered with a chunk."""
     rng = random.Random(seed)  # noqa: S311 - not for secrets
@@ -142,9 +157,7 @@ def _attack_live(bundle: str, n: int, seed: int) -> dict[str, Any]:
             for _ in range(_BLOCK):
                 raw = broken(rng, good)
                 client.socket.send(raw if raw != good else b"")
-            # The client drops what it never asked for; so a chunk for a broken frame is a drop by order.
-            ask(client, obs, ((i + 1) << 32) + 1)
-            taken += client.drops.pop(Drop.ORDER, 0)
+            taken += _others(client, obs, ((i + 1) << 32) + 1)
         grown_mb = rig.rss_mb - before
         client.close()
     return {"n": _BLOCK * -(-n // _BLOCK), "taken": taken, "bound_95": bound_95(taken, n), "grown_mb": grown_mb}
