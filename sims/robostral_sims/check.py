@@ -63,7 +63,6 @@ def agree(
         seed: Of the first episode.
         json: File for the figures.
     """
-    import msgspec
     from rich.progress import Progress
 
     from robostral.bench import write
@@ -80,7 +79,7 @@ def agree(
             apart += _report(scores, cell.task)
             rows += scores
     if json is not None:
-        write("engines", {"scores": msgspec.to_builtins(rows)}, json)
+        write("engines", {"scores": rows}, json)
     return 1 if apart else 0
 
 
