@@ -335,6 +335,20 @@ def test_a_soft_surface_gives_way_as_a_spring(make):
     assert 0.05 - parts(world)[0, 2] == pytest.approx(1.0 * 9.81 / 2000.0, rel=0.02)
 
 
+def test_a_ball_bounces_in_mujoco_with_the_product_of_the_restitutions():
+    ball = Body("ball", Sphere(0.03), Pose((0.7, 0.0, 0.23)), mass=0.1, material="rubber")
+    floor = Body("floor", Box((3.0, 3.0, 0.02)), Pose((0.0, 0.0, -0.01)), material="rubber")
+    rubber = {"rubber": Material(restitution=0.8)}
+    world = load_engine("mujoco")(Scene(arms=(ArmMount("panda"),), bodies=(floor, ball), materials=rubber), 0.001)
+    hold(world, ARM.home, 0.19)
+    assert parts(world)[0, 9] == pytest.approx(-9.81 * 0.19, rel=0.01)
+    top = 0.0
+    for _ in range(250):
+        hold(world, ARM.home, 0.001)
+        top = max(top, parts(world)[0, 2] - 0.03) if parts(world)[0, 9] > 0.0 else top
+    assert top == pytest.approx(0.2 * 0.64**2, rel=0.15)
+
+
 # -- tools
 
 

@@ -279,11 +279,13 @@ def compute_contact(one: Material, other: Material, weight: float, dt_s: float) 
         `v' = v + h (a + A f)`, are MuJoCo's constraint `(A + R) f = -b v - k r - a` with `R = 1 / (h (h K + C))`,
         `b = 1 / h`, `k = K R`; Bullet has the same step by ERP and CFM. As there, stiffnesses act in series and
         dampings add. Without a stiffness a contact is hard: in a tick it takes back the share of the penetration that
-        Bullet takes back, and bounces with the product of the restitutions.
+        Bullet takes back, or bounces with the product of the restitutions.
     """
     springs = [m.contact_stiffness for m in (one, other) if m.contact_stiffness > 0.0]
     if not springs:
-        return _HARD, _RECOVERY / dt_s**2, (1.0 + one.restitution * other.restitution) / dt_s
+        bounce = one.restitution * other.restitution
+        recovery = _RECOVERY if bounce == 0.0 else 0.0  # it would add to the speed that the bounce gives back
+        return _HARD, recovery / dt_s**2, (1.0 + bounce) / dt_s
     K, C = 1.0 / sum(1.0 / spring for spring in springs), one.contact_damping + other.contact_damping
     R = 1.0 / (dt_s * (dt_s * K + C))
     return min(_STIFFEST, max(1.0 - _STIFFEST, weight / (weight + R))), K * R, 1.0 / dt_s
