@@ -20,14 +20,13 @@ ARMS = {"PegInsert": "panda", "PickPlace": "panda", "WaferTransfer": "wafer_rtz"
 
 
 def register() -> None:
-    """Register the environments with Gymnasium; calling it again is harmless."""
+    """Register the environments with Gymnasium, `Robostral/Cell-v0` for any task; calling it again is harmless."""
     from gymnasium.envs import registration
 
-    for task in TASKS:
-        if (name := f"Robostral/{task}-v0") not in registration.registry:
-            registration.register(
-                name, entry_point="robostral_sims.env:CellEnv", kwargs={"task": task, "arm": ARMS.get(task, "ur5e")}
-            )
+    ids: dict[str, dict[str, str]] = {task: {"task": task, "arm": ARMS.get(task, "ur5e")} for task in TASKS}
+    for name, chosen in (ids | {"Cell": {}}).items():
+        if (env_id := f"Robostral/{name}-v0") not in registration.registry:
+            registration.register(env_id, entry_point="robostral_sims.env:CellEnv", kwargs=chosen)
 
 
 if find_spec("gymnasium") is not None:

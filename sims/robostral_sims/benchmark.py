@@ -82,7 +82,7 @@ def run(cell: str, steps: int, rounds: int, episodes: int, peer_python: Path | N
 
 
 def _settings(env: CellEnv) -> dict[str, Any]:
-    return {"cell": env.options["cell"], "engine": env.options["engine"], "control_hz": env.options["rate_hz"],
+    return {"cell": env.options["cell"], "engine": env.options["engine"], "control_hz": env.control_hz,
             "policy_hz": env.contract.rate.policy_hz, "randomised": env.options["randomize"]}  # fmt: skip
 
 

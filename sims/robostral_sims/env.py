@@ -94,6 +94,8 @@ class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         rate_hz = max(250.0, low_hz) if rate_hz is None else rate_hz
         if not low_hz <= rate_hz <= high_hz:
             raise ConfigError(f"rate_hz = {rate_hz:g} is outside the control rates [{low_hz:g}, {high_hz:g}] Hz")
+        self.control_hz = rate_hz
+        """Rate of law, guard and engine [Hz]."""
         self._stepper = CellStepper(model, self.contract, self.scene, 1.0 / rate_hz)
         self._open = partial(make_world, self.scene, 1.0 / rate_hz)
         self._world: World | None = self._open()

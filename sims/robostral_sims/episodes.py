@@ -13,6 +13,7 @@ from robostral.bundle import OnnxPolicy, load
 from robostral.contract import check_same
 from robostral.episode import Episode
 from robostral.errors import ConfigError
+from robostral_sims import TASKS
 from robostral_sims.env import CellEnv
 
 PILOTS = ("expert", "random", "nothing")
@@ -91,9 +92,10 @@ def play(env: CellEnv, act: Act, seed: int, look: Look | None = None) -> Played:
         total, done = total + reward, terminated or truncated
     if look is not None:
         look(env)
+    task = str(env.options["task"])
     episode = Episode(
-        env=f"robostral_sims:Robostral/{env.options['task']}-v0",
-        kwargs={name: value for name, value in env.options.items() if name != "task"},
+        env=f"robostral_sims:Robostral/{task if task in TASKS else 'Cell'}-v0",
+        kwargs=dict(env.options),
         seed=seed,
         actions=np.stack(actions).tolist(),
         success=info["success"],

@@ -133,6 +133,9 @@ def test_unknown_names_get_the_nearest_one(options, fact):
 def test_options_that_do_not_fit_are_refused():
     with pytest.raises(EnvError, match="human"):
         CellEnv(render_mode="human")
+    for task in ("no_module:Hover", "robostral_sims.tasks.reach:Hover"):
+        with pytest.raises(ConfigError, match=f"task '{task}' cannot be loaded"):
+            CellEnv(task)
     with pytest.raises(ConfigError, match="policy step"):
         CellEnv(rate_hz=333.0)
     with pytest.raises(ConfigError, match=r"outside the control rates \[125, 1000\]"):

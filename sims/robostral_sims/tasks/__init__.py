@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from robostral.arm import Arm
 from robostral.contract import Contract, Requirements
-from robostral.errors import UnknownName
+from robostral.errors import ConfigError, UnknownName
 from robostral_sims import TASKS
 from robostral_sims.randomize import NOMINAL, Plant, Ranges
 from robostral_sims.scene import Scene
@@ -120,8 +120,12 @@ def load_task(name: str) -> Callable[[Arm, Scene], Task]:
 
     Raises:
         UnknownName: No task has this name.
+        ConfigError: There is no such module, or nothing of this name in it.
     """
     if name not in TASKS and ":" not in name:
         raise UnknownName("task", name, TASKS)
-    module, attribute = TASKS.get(name, name).split(":")
-    return cast(Callable[[Arm, Scene], Task], getattr(import_module(module), attribute))
+    module, _, attribute = TASKS.get(name, name).partition(":")
+    try:
+        return cast(Callable[[Arm, Scene], Task], getattr(import_module(module), attribute))
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise ConfigError(f"task '{name}' cannot be loaded: {error}") from error
