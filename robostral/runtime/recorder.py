@@ -15,6 +15,7 @@ from mcap.writer import CompressionType, Writer
 from numpy.typing import NDArray
 
 from robostral import __version__
+from robostral.runtime.index import chunk_indices
 from robostral.runtime.ladder import Cause, Mode
 from robostral.runtime.mailbox import Mailbox
 from robostral.runtime.records import Answer, Op, empty
@@ -44,11 +45,13 @@ class LogWriter:
     """
 
     def __init__(self, path: Path, dtype: np.dtype[np.void], config: Mapping[str, Any]) -> None:
-        self._file = path.open("xb")
+        self._path, self._file = path, path.open("xb")
         self._names = [name for name in dtype.names or () if name != "pad"]
         self._offset_ns = time.time_ns() - time.monotonic_ns()
         self._last: tuple[int, ...] = ()
         self._writer = Writer(self._file, chunk_size=1 << 20, compression=CompressionType.ZSTD)
+        # The library keeps an entry for each chunk until the end: for days of them there is no room.
+        self._remembered: list[Any] = vars(self._writer)["_Writer__chunk_indices"]
         self._writer.start("", f"robostral {__version__}")
         self._tick = self._channel("/tick", _tick_schema(dtype, self._names))
         self._event = self._channel("/event", {name: {"type": kind} for name, kind in _EVENT_FIELDS.items()})
@@ -75,12 +78,16 @@ class LogWriter:
     def flush(self, *, sync: bool) -> None:
         """Close the chunk and hand it to the kernel; `sync` waits until it is on the disk."""
         self._writer.flush()  # type: ignore[no-untyped-call]
+        self._remembered.clear()
         if sync:
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Write the index and the footer; calling it twice is harmless."""
         if not self._file.closed:
+            self.flush(sync=False)
+            self._file.flush()
+            self._remembered.extend(chunk_indices(self._path))
             self._writer.finish()  # type: ignore[no-untyped-call]
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -123,7 +130,7 @@ class Recorder:
 
     def run(self, leaving: Callable[[], bool]) -> None:
         """Record until the loop has left; or, asked to leave, until the loop is silent: it may still be braking."""
-        left = False
+        left, self._heard = False, time.monotonic()
         while True:
             done = left or (leaving() and time.monotonic() - self._heard > SILENCE_S)
             self.round()

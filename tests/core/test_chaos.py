@@ -9,7 +9,7 @@ import pytest
 import zmq
 from rich.console import Console
 
-from robostral.chaos import campaign, deadman, judge
+from robostral.chaos import campaign, deadman, judge, soak
 from robostral.chaos.clock import SteppedClock
 from robostral.chaos.faults import KINDS
 from robostral.chaos.proxy import FAULTS, Fault, Proxy
@@ -167,3 +167,13 @@ def test_a_stop_without_a_re_arm_and_a_late_brake_are_counted() -> None:
     assert late[0].rest_ms == pytest.approx(20.0)
     assert judge.stale(log, 0.020) == 19
     assert judge.stale(log, 0.080) == 0
+
+
+def test_a_soaked_cell_neither_stops_nor_grows(tmp_path: Path) -> None:
+    pytest.importorskip("pybullet")
+    found = soak.run(30.0, 0, "ur5e-reach-v1", "", tmp_path, QUIET, wire=False, every_s=60.0)
+    failures = dict(found["failures"])
+    assert found["n"] > 10_000
+    if failures.pop("false trips"):  # a machine that is loaded may stop an arm by itself
+        assert found["overruns"] > 0
+    assert not any(failures.values()), found

@@ -11,12 +11,14 @@ import msgspec
 import numpy as np
 import pytest
 from mcap.reader import make_reader
+from mcap.records import ChunkIndex
 
 from robostral.errors import ConfigError
 from robostral.process import Child
 from robostral.runtime import log_commands, records, runlog
 from robostral.runtime.child import Settings
 from robostral.runtime.config import DriverConfig, RunConfig
+from robostral.runtime.index import chunk_indices
 from robostral.runtime.ladder import Cause, Mode
 from robostral.runtime.mailbox import Mailbox, memory_bytes
 from robostral.runtime.realtime import Bell, shared_memory
@@ -79,6 +81,24 @@ def test_another_reader_opens_it_and_finds_schemas(tmp_path: Path) -> None:
     assert schema is not None
     assert schema.encoding == "jsonschema"
     assert msgspec.json.decode(schema.data)["properties"]["q"] == {"type": "array", "items": {"type": "number"}}
+
+
+def test_the_index_made_at_the_end_is_the_one_that_the_library_would_have_kept(tmp_path: Path) -> None:
+    from mcap.stream_reader import StreamReader
+
+    write(tmp_path / "log.mcap", 300)
+    kept = chunk_indices(tmp_path / "log.mcap")
+    rewrite(tmp_path / "log.mcap", tmp_path / "again.mcap")
+    with (tmp_path / "again.mcap").open("rb") as file:
+        theirs = [record for record in StreamReader(file).records if isinstance(record, ChunkIndex)]
+    assert chunk_indices(tmp_path / "again.mcap") == theirs
+    with (tmp_path / "log.mcap").open("rb") as file:
+        summary = make_reader(file).get_summary()
+        assert summary is not None
+        assert summary.chunk_indexes == kept
+        late = list(make_reader(file).iter_messages(topics=["/tick"], starting_at=kept[-1].message_start_time))
+    assert len(kept) > 10
+    assert 0 < len(late) <= 25
 
 
 def test_a_log_cut_anywhere_opens_with_every_whole_chunk(tmp_path: Path) -> None:

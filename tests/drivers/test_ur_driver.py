@@ -216,3 +216,13 @@ def test_in_lock_step_time_passes_only_when_asked(lockstep: tuple[Twin, Twin]) -
     assert lab.state()["time"] == pytest.approx(before + 1.0)
     with pytest.raises(DriverError, match="unknown fault 'protectivestop'; did you mean 'protective_stop'"):
         lab.fault("protectivestop")
+
+
+def test_the_controller_hears_of_the_payload(driver: UrDriver, twin: Twin) -> None:
+    from robostral.driver import TakesPayload
+
+    assert isinstance(driver, TakesPayload)
+    assert driver.set_payload(1.5, np.array([0.0, 0.01, 0.05])) == PlantStatus.OK
+    eventually(lambda: bool(np.isclose(twin.commands()[:, 2:6], [1.5, 0.0, 0.01, 0.05]).all(axis=1).any()))
+    driver.close()
+    assert driver.set_payload(1.0, np.zeros(3)) == PlantStatus.DISCONNECTED

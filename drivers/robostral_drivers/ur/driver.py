@@ -147,6 +147,13 @@ class UrDriver:
             return self._fail(PlantStatus.REFUSED)
         return PlantStatus.OK
 
+    def set_payload(self, mass: float, com: NDArray[np.float64]) -> PlantStatus:
+        """Tell the controller mass [kg] and centre of mass in the flange [m], shape (3,); return a `PlantStatus`."""
+        if self._status != PlantStatus.OK or self._client is None:
+            return self._status
+        taken = self._send(self._client.control.setPayload, mass, com.tolist(), packages=2)
+        return PlantStatus.OK if taken else PlantStatus.REFUSED
+
     def stop(self) -> None:
         """Let the controller stop the arm on its path; returns when it is at rest, after 3 s at most.
 
