@@ -9,13 +9,14 @@ from importlib.util import find_spec
 TASKS = {
     "Reach": "robostral_sims.tasks.reach:Reach",
     "PegInsert": "robostral_sims.tasks.peg_insert:PegInsert",
+    "Polish": "robostral_sims.tasks.polish:Polish",
     "PickPlace": "robostral_sims.tasks.pick_place:PickPlace",
     "ConveyorPick": "robostral_sims.tasks.conveyor_pick:ConveyorPick",
     "WaferTransfer": "robostral_sims.tasks.wafer_transfer:WaferTransfer",
 }
 """Every task by the name that its environment id carries."""
 
-ARMS = {"PegInsert": "panda", "PickPlace": "panda", "WaferTransfer": "wafer_rtz"}
+ARMS = {"PegInsert": "panda", "Polish": "panda", "PickPlace": "panda", "WaferTransfer": "wafer_rtz"}
 """The arm of an environment id, where it is not the ur5e."""
 
 

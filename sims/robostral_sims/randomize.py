@@ -63,6 +63,8 @@ FIGURES: dict[str, Range] = {
     "hole_lean": Range(0.0, 0.035, 0.0, "ours: how far the hole's axis leans, untold [rad]; 2 deg"),
     "hole_side": Range(-3.14159, 3.14159, 0.0, "to which side it leans [rad]"),
     "hole_yaw": Range(-0.035, 0.035, 0.0, "ours: error of the told yaw [rad]; 2 deg"),
+    "work_z": Range(-0.003, 0.003, 0.0, "ours: how much higher the drawings have the surface [m]"),
+    "work_lean": Range(-0.0175, 0.0175, 0.0, "ours: how much the drawings lean against the surface [rad]; 1 deg"),
     "force_noise": Range(0.0, 0.5, 0.3, "ours: of a wrist sensor, standard deviation per tick [N]"),
     "torque_noise": Range(0.0, 0.02, 0.01, "ours: of a wrist sensor, standard deviation per tick [N·m]"),
     "force_bias_x": Range(-1.0, 1.0, 0.0, "ours: drift since the sensor was zeroed [N]"),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from robostral.arm.chain import Chain, FloatArray, frozen, invert
 from robostral.jit import kernel
 from robostral.kinematics.fk import tcp_pose_kernel
-from robostral.kinematics.vector import add, cross, product, rotate, rotate_back
+from robostral.kinematics.vector import Vec, add, cross, product, rotate, rotate_back
 from robostral_sims.randomize import Plant
 from robostral_sims.scene import ForceTorque
 
@@ -27,8 +27,9 @@ _ROTATION, _POSITION, _COM, _WEIGHT, _BIAS, _SHARE = 0, 9, 12, 15, 18, 24
 bias in the flange's axes [N, N·m], share of the low pass per tick [1]."""
 _AT, _FORCE_AT = 0, 1
 READING, _SMOOTH = 0, 1
-MEAN, PEAK = 0, 1
-"""Of `Wrist.force`: mean of the force's magnitude over `FILTER_S` now, and its greatest value since `reset` [N]."""
+MEAN, PEAK, MEAN_VECTOR, FORCES = 0, 1, slice(2, 5), 5
+"""Of `Wrist.force`: mean of the force's magnitude over `FILTER_S` now, its greatest value since `reset`, and the mean
+of the force itself in `base` [N]."""
 
 
 @kernel
@@ -53,10 +54,10 @@ def wrist_kernel(
         raw: What tool and world exert on the flange, in `base` [N, N·m], shape (6,).
         noise: Of this tick, in the flange's axes [N, N·m], shape (6,).
         late: Readings on their way, shape (delay + 1, 6).
-        window: Magnitudes of the last ticks [N], shape (ticks of `FILTER_S`,).
+        window: Forces of the last ticks in `base` and their magnitudes [N], shape (ticks of `FILTER_S`, 4).
         at: Where the two rings stand, shape (2,).
         state: Row `READING` is filled with force [N] and moment [N·m] at the tcp in `base`, shape (2, 6).
-        force: `MEAN` and `PEAK` are filled [N], shape (2,).
+        force: `MEAN`, `PEAK` and `MEAN_VECTOR` are filled [N], shape (5,).
     """
     r0, r1, r2, r3, r4, r5, r6, r7, r8, _, _, _ = tcp_pose_kernel(model, q)
     R_tcp, f = (r0, r1, r2, r3, r4, r5, r6, r7, r8), figures
@@ -66,13 +67,7 @@ def wrist_kernel(
     about = cross(rotate(R, (f[_COM], f[_COM + 1], f[_COM + 2])), weight)
     F = (raw[0] - weight[0], raw[1] - weight[1], raw[2] - weight[2])
     N = (raw[3] - about[0], raw[4] - about[1], raw[5] - about[2])
-    window[at[_FORCE_AT]] = math.sqrt(F[0] * F[0] + F[1] * F[1] + F[2] * F[2])
-    at[_FORCE_AT] = (at[_FORCE_AT] + 1) % window.shape[0]
-    mean = 0.0
-    for i in range(window.shape[0]):
-        mean += window[i]
-    force[MEAN] = mean / window.shape[0]
-    force[PEAK] = max(force[PEAK], force[MEAN])
+    _average(F, window, at, force)
     row = late[at[_AT]]
     row[0], row[1], row[2] = rotate_back(R, F)
     row[3], row[4], row[5] = rotate_back(R, N)
@@ -86,6 +81,19 @@ def wrist_kernel(
     state[READING, 3], state[READING, 4], state[READING, 5] = N
 
 
+@kernel
+def _average(F: Vec, window: FloatArray, at: NDArray[np.int64], force: FloatArray) -> None:
+    now = window[at[_FORCE_AT]]
+    now[0], now[1], now[2], now[3] = F[0], F[1], F[2], math.sqrt(F[0] * F[0] + F[1] * F[1] + F[2] * F[2])
+    at[_FORCE_AT] = (at[_FORCE_AT] + 1) % window.shape[0]
+    x, y, z, size = 0.0, 0.0, 0.0, 0.0
+    for i in range(window.shape[0]):
+        x, y, z, size = x + window[i, 0], y + window[i, 1], z + window[i, 2], size + window[i, 3]
+    share = 1.0 / window.shape[0]
+    force[MEAN], force[2], force[3], force[4] = share * size, share * x, share * y, share * z
+    force[PEAK] = max(force[PEAK], force[MEAN])
+
+
 class Wrist:
     """One arm's sensor, tick by tick.
 
@@ -97,16 +105,16 @@ class Wrist:
 
     Attributes:
         reading: Force [N] and moment [N·m] at the tcp in `base`, without the tool's weight, shape (6,).
-        force: What the force limit is held against: `MEAN` and `PEAK` [N], shape (2,).
+        force: The truth of the contact force: `MEAN`, `PEAK` and `MEAN_VECTOR` [N], shape (5,).
     """
 
     def __init__(self, chain: Chain, mass: float, com: FloatArray, dt_s: float) -> None:
         T_tcp_flange, self._model, self._dt_s = invert(chain.T_flange_tcp), chain.model, dt_s
         weight = mass * chain.model[chain.n + 2, 9:12]
         self._fixed = np.concatenate((T_tcp_flange[:3, :3].ravel(), T_tcp_flange[:3, 3], com, weight))
-        self._state, self.force = np.zeros((2, 6)), np.zeros(2)
+        self._state, self.force = np.zeros((2, 6)), np.zeros(FORCES)
         self.reading = self._state[READING]
-        self._window = np.zeros(max(1, round(FILTER_S / dt_s)))
+        self._window = np.zeros((max(1, round(FILTER_S / dt_s)), 4))
         self._at, self._still = np.zeros(2, np.int64), frozen(np.zeros((1, 6)))
 
     def reset(self, sensor: ForceTorque, rng: np.random.Generator) -> None:

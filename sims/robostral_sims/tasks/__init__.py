@@ -44,8 +44,8 @@ class Truth:
         parts: As `WorldState.parts`: position [m], quat_wxyz, velocities in `world`, shape (k, 13).
         tools: As `WorldState.tools`: gap [m] and rate of a jaw, seal of a vacuum, shape (a, 2).
         time_s: Time since the episode began [s], shape (1,).
-        force: Magnitude of the contact force at the wrist [N], as `robostral_sims.sensor.MEAN` and `PEAK` of it, shape
-            (2,); zeros without impedance.
+        force: Contact force at the wrist [N], as `robostral_sims.sensor.Wrist.force` has it, shape (5,); zeros without
+            impedance.
     """
 
     q: FloatArray
@@ -53,7 +53,7 @@ class Truth:
     parts: FloatArray
     tools: FloatArray
     time_s: FloatArray
-    force: FloatArray = field(default_factory=lambda: np.zeros(2))
+    force: FloatArray = field(default_factory=lambda: np.zeros(5))
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,14 @@ SUCCESS_DEPTH = 0.90
 FORCE_LIMIT_N = 30.0
 """Of the contact force, its mean over 50 ms (`robostral_sims.sensor.FILTER_S`); more of it at any time is a failure."""
 
+JOINT_FRICTION = (0.0, 0.1)
+"""Coulomb friction [N·m], ours: such an arm measures torque behind its gears and makes up for most of theirs."""
+
 _DT_S, _HORIZON, _LATENCY_S = 0.05, 2, 0.02
 _STEP_M, _STEP_RAD = 0.010, 0.04
-_STIFFNESS = (3000.0, 3000.0, 800.0, 30.0, 30.0, 30.0)
-"""Ours: sideways stiff, so that friction holds the peg back by less than the search is wide; soft along the hole."""
+_STIFFNESS = (3000.0, 3000.0, 800.0, 30.0, 30.0, 5.0)
+"""Ours: sideways stiff, so that friction holds the peg back by less than the search is wide; soft along the hole, and
+about the tool's axis, where the wrist turns 0.0003 kg·m²: stiffer, its mode would be faster than 500 Hz may hold."""
 _SIDES, _WALL_M, _COVER_M = 12, 0.04, 0.008
 """Of the hole: boxes around a round one, how thick they are, half of how wide they are."""
 
@@ -54,7 +58,7 @@ class PegInsert:
     time_limit_s = 25.0
     ranges = ranges(
         "mu", "hole_x", "hole_y", "hole_z", "hole_lean", "hole_side", "hole_yaw", "clearance", "contact_stiffness",
-        "joint_friction", *figures_of(), latency_s=(0.0, _LATENCY_S), payload=(0.0, 0.1),
+        *figures_of(), joint_friction=JOINT_FRICTION, latency_s=(0.0, _LATENCY_S), payload=(0.0, 0.1),
     )  # fmt: skip
 
     def __init__(self, arm: Arm, scene: Scene) -> None:
@@ -122,6 +126,7 @@ class PegInsert:
             "aside_m": aside,
             "force_n": float(truth.force[MEAN]),
             "force_peak_n": float(truth.force[PEAK]),
+            "sparse_reward": float(success) - 1.0,
         }
         return Verdict(reward, success, figures)
 
@@ -197,13 +202,15 @@ _HOVER_M, _NEAR_M = 0.009, 0.002
 """Above this the expert aligns, then descends; below it feels its way: the told height is wrong by 5 mm at most."""
 _SURE_M, _BLEND_M = 0.006, 0.002
 """From this depth below the told surface on, the peg is in the hole whatever the error of what was told."""
-_SEARCH_N, _PUSH_N, _YIELD = 6.0, 16.0, 0.6e-3
-"""Force to search with and to push with, and how far the command moves for each newton that is missing [m/N]."""
-_SPEED, _PITCH_M, _FINE_M, _CORE_M, _REACH_M = 0.03, 0.8e-3, 0.35e-3, 2.2e-3, 8.8e-3
+_SEARCH_N, _PUSH_N, _SEARCH_YIELD, _PUSH_YIELD = 8.0, 16.0, 0.25e-3, 0.6e-3
+"""Force to search with and to push with, and how far the command moves for each newton that is missing [m/N]. Where
+the peg may jam the force is meant to swing about what is wanted: that works it loose."""
+_SPEED, _PITCH_M, _FINE_M, _CORE_M, _REACH_M = 0.025, 0.8e-3, 0.35e-3, 2.2e-3, 8.0e-3
 """Of the spiral: speed [m/s], distance of its turns, the same inside the core, radius of the core, greatest radius.
 Friction keeps the peg behind the command, so that inside the core its own turns are wider than the command's."""
-_LEAD_M, _WALL_BLEND_M = 3.5e-3, 1.0e-3
-"""Friction never holds the peg further behind the command than this: more of it is the wall of the hole."""
+_FRICTION, _BIAS_N, _WALL_BLEND_M = 0.9, 4.0, 1.0e-3
+"""Friction holds the peg back by no more than this coefficient times the force, and this much for what the sensor and
+the joints add: a peg that stays further behind the command leans on the wall of the hole."""
 
 
 @kernel
@@ -212,9 +219,10 @@ def search_kernel(obs: FloatArray, chunk: NDArray[np.float32]) -> None:
 
     Above the surface the command goes to the told axis, then down. In contact it presses with a small force, and as
     long as that force is there it walks an Archimedean spiral about the told axis: radius and angle are those of the
-    command itself, so that nothing has to be remembered. Over the hole the force is gone, the walk stops and the
-    command sinks. A peg that stays behind by more than friction explains leans on the wall: the command yields. Deep
-    enough to be sure, it pushes harder and lets position and rotation follow the hole.
+    command itself, so that nothing has to be remembered; at its end the command goes home in one step and begins anew.
+    Over the hole the force is gone, the walk stops and the command sinks. A peg that stays behind by more than friction
+    explains leans on the wall: the command yields to it and pushes harder. Deep enough to be sure, rotation follows the
+    hole as well.
     """
     x, y, z = -obs[0], -obs[1], -obs[2]
     x_c, y_c, z_c = -obs[6], -obs[7], -obs[8]
@@ -227,16 +235,21 @@ def search_kernel(obs: FloatArray, chunk: NDArray[np.float32]) -> None:
         sink = max(-0.4 * (z_c - 0.006), -0.006)
         chunk[0, 2] = min(sink, -0.0015) if radius < _NEAR_M else 0.0
         return
-    wanted = _SEARCH_N + inside * (_PUSH_N - _SEARCH_N)
-    chunk[0, 2] = min(max(_YIELD * (force - wanted), -0.002), 0.002)
-    pressed = min(max((force / wanted - 0.3) / 0.4, 0.0), 1.0)
     lead = math.hypot(x_c - x, y_c - y)
-    wall = min(max((lead - _LEAD_M) / _WALL_BLEND_M, 0.0), 1.0)
-    walk, follow = pressed * (1.0 - inside) * (1.0 - wall), 0.5 * max(inside, wall)
+    explained = (_FRICTION * max(force, 0.0) + _BIAS_N) / _STIFFNESS[0]
+    wall = min(max((lead - explained) / _WALL_BLEND_M, 0.0), 1.0)
+    leaning = max(inside, wall)
+    wanted = _SEARCH_N + leaning * (_PUSH_N - _SEARCH_N)
+    give = _SEARCH_YIELD + inside * (_PUSH_YIELD - _SEARCH_YIELD)
+    chunk[0, 2] = min(max(give * (force - wanted), -0.002), 0.002)
+    pressed = min(max((force / _SEARCH_N - 0.3) / 0.4, 0.0), 1.0)
+    walk, follow = pressed * (1.0 - leaning), 0.5 * leaning
+    if radius > _REACH_M:
+        chunk[0, 0], chunk[0, 1] = -x_c, -y_c
+        return
     turn = min(_SPEED * _DT_S / max(radius, 1e-4), 1.0)
-    pitch = _PITCH_M if radius > _CORE_M else _FINE_M
+    grown = radius + (_PITCH_M if radius > _CORE_M else _FINE_M) * turn / (2.0 * math.pi)
     angle = math.atan2(y_c, x_c) + turn
-    grown = min(radius + pitch * turn / (2.0 * math.pi), _REACH_M)
     chunk[0, 0] = walk * (grown * math.cos(angle) - x_c) - follow * (x_c - x)
     chunk[0, 1] = walk * (grown * math.sin(angle) - y_c) - follow * (y_c - y)
 
