@@ -25,7 +25,7 @@ CHUNK_S = 0.05
 """A chunk is closed and handed to the kernel this often: what a killed recorder loses at most."""
 SYNC_S = 1.0
 """Pages are forced to the disk this often, and at once when the ladder moves: what a power cut loses at most."""
-SILENCE_S = 0.2
+SILENCE_S = 0.5
 _STREAMED = (Op.NONE, Op.JOG, Op.JOG_TCP)
 _CHANGES = ("mode", "cause", "plant", "session")
 _EVENT_FIELDS = {"t_ns": "integer", "tick": "integer", "kind": "string", "text": "string"}
