@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from robostral.contract import Sealed, diff
 from robostral.errors import ConfigError
-from robostral.serving.handshake import Accepted, Hello, Refused, decode_hello
+from robostral.serving.handshake import Accepted, Hello, Refused, decode_hello, encode
 from robostral.serving.keys import Roster
-from robostral.serving.wire import VERSION, Drop, Frame, Request
+from robostral.serving.wire import MIN_MESSAGE, VERSION, Drop, Frame, Request
 
 if TYPE_CHECKING:
     from robostral.serving.hosted import Hosted
@@ -60,7 +62,10 @@ def accept(session: Session) -> Accepted:
     if hosted.bundle is not None:
         manifest = hosted.bundle.manifest_bytes.decode()
         signature = (hosted.bundle.signature or b"").decode()
-    return Accepted(session.token, hosted.name, hosted.digest.hex(), hosted.max_batch, manifest, signature)
+    bare = Accepted(session.token, hosted.name, hosted.digest.hex(), hosted.max_batch)
+    full = msgspec.structs.replace(bare, manifest=manifest, signature=signature)
+    # A manifest beyond what every client takes as a message is left out: its robots work, but follow no swap.
+    return full if len(encode(full)) <= MIN_MESSAGE else bare
 
 
 class Sessions:

@@ -1,5 +1,6 @@
 """What the server promises a robot: the policy's own numbers, in time or not at all; whatever is broken, nothing."""
 
+import dataclasses
 import threading
 import time
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_bundle
 import zmq
 from serving_rig import (
     DIGEST,
@@ -23,13 +25,14 @@ from serving_rig import (
     wait_reply,
 )
 
+from robostral.bundle import load
 from robostral.contract import Sealed
 from robostral.errors import BundleRefused, ContractMismatch, ServingError
 from robostral.serving.handshake import Hello, encode
 from robostral.serving.hosted import Hosted
 from robostral.serving.keys import KeyStore
 from robostral.serving.server import PolicyServer
-from robostral.serving.sessions import MAX_SESSIONS, Session
+from robostral.serving.sessions import MAX_SESSIONS, Session, accept
 from robostral.serving.wire import Request, Status
 
 
@@ -288,3 +291,13 @@ def test_public_address_is_proven_over_loopback(tmp_path: Path) -> None:
         server.endpoint = server.endpoint.replace("0.0.0.0", "127.0.0.1")
         with dialled(server, keys) as client:
             assert ask(client, observe(), 1, 1).status == Status.OK
+
+
+def test_manifest_too_long_for_a_message_is_left_out(tmp_path: Path) -> None:
+    hosted = Hosted.from_bundle(load(tiny_bundle.write(tmp_path / "tiny")))
+    session = Session(b"", "key", Hello("cell", "act", ""), hosted)
+    assert accept(session).manifest.encode() == hosted.bundle.manifest_bytes
+    hosted.bundle = dataclasses.replace(hosted.bundle, manifest_bytes=b" " * (1 << 16))
+    assert accept(session).manifest == ""
+    assert accept(session).digest == hosted.digest.hex()
+    hosted.policy.close()
