@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from robostral.arm import Arm
 from robostral.arm.chain import FloatArray
+from robostral.arm.limits import Q_MAX, Q_MIN
 from robostral.contract import Action, Contract, Device, Rate
 from robostral.errors import ConfigError
 from robostral.kinematics.fk import tcp_kernel
@@ -95,6 +96,8 @@ class WaferTransfer:
         self._pad = _above(found["pad"].pose.p, pad.shape.length / 2.0)
         zero = _tcp_of(arm, np.zeros(3))
         self._radius, self._height = float(zero[0]), float(zero[2])
+        self._home = _RETRACTED_M - self._radius - 0.005
+        self._range = arm.limits.array[Q_MIN] + [0.03, 0.0, 0.0], arm.limits.array[Q_MAX] - [0.005, 0.0, 0.02]
         self.contract = _contract(arm)
         self.requirements = requirements_of(arm, max_latency_s=_LATENCY_S)
 
@@ -133,7 +136,7 @@ class WaferTransfer:
     def judge(self, obs: NDArray[np.float32], chunk: NDArray[np.float32], *, truth: Truth, stopped: bool) -> Verdict:
         """Judge one policy step."""
         wafer, tcp = truth.parts[0, :3], _tcp_of(self._arm, truth.q)
-        carried = self._carried(wafer, tcp, truth.q[1])
+        carried = self._carried(wafer, tcp)
         self._watch(truth, chunk, carried)
         self._touched |= not self._clear(wafer, tcp, carried)
         error = float(np.hypot(*(wafer[:2] - self._goal[:2])))
@@ -165,57 +168,47 @@ class WaferTransfer:
         return chunks.reshape(*np.shape(obs)[:-1], _HORIZON, 3)
 
     def _aim(self, row: FloatArray) -> tuple[float, float, float]:
-        """Say where lift [m], theta [rad] and reach [m] should go next."""
+        """Say where lift [m], theta [rad] and reach [m] should go next: inside the ranges, whatever has happened."""
+        fallen = self._height + row[0] + row[8] < self._a[2] - 0.02
+        lift, theta, reach = (row[0], row[1], self._home) if fallen else self._go_on(row)
+        low, high = self._range
+        return min(max(lift, low[0]), high[0]), theta, min(max(reach, low[2]), high[2])
+
+    def _go_on(self, row: FloatArray) -> tuple[float, float, float]:
         lift, theta, reach = row[:3]
         r, z = self._radius + reach, self._height + lift
         x, y = r * math.cos(theta), r * math.sin(theta)
         wx, wy, wz = row[6] + x, row[7] + y, row[8] + z
-        gx, gy, gz = row[12] + wx, row[13] + wy, row[14] + wz
+        error = math.hypot(row[12], row[13])
         gap = row[8] - self._half  # from the blade to the wafer's lower side
-        loaded = gap < 0.0006 and math.hypot(row[6], row[7]) < 0.02
-        home = _RETRACTED_M - self._radius - 0.005
-        if loaded:
+        if gap < 0.0006 and math.hypot(row[6], row[7]) < 0.02:
             # the blade goes where it brings the wafer, not itself, to its place
-            to = self._polar(x + gx - wx, y + gy - wy, theta)
-            return self._carry(to, (lift, theta, reach), wz, gz, math.hypot(gx - wx, gy - wy), home)
-        placed = math.hypot(gx - wx, gy - wy) < 0.001 and abs(gz - wz) < 0.002
+            return self._carry(row, self._polar(x + row[12], y + row[13], theta), wz, error)
         to = self._polar(wx, wy, theta)
         under = wz - self._half - _UNDER_M - self._height
-        if placed:  # leave: down, then back
-            low = lift - under < 0.001
-            return (under, theta, home) if low or r < _MOUTH_M - 0.14 else (under, theta, reach)
-        if r > _RETRACTED_M + 0.004 and (abs(lift - under) > 0.006 or abs(theta - to[0]) > 0.02):
-            return lift, theta, home  # out there in a wrong slot
-        if r < _RETRACTED_M + 0.004 and (abs(lift - under) > 0.0005 or abs(theta - to[0]) > 0.001):
-            return under, to[0], reach if r < _RETRACTED_M else home
-        centred = math.hypot(row[6], row[7]) < 0.0001
-        rests = self._rest_height(wz)
-        return (rests + _OVER_M - self._height if centred or gap < 0.003 else under), to[0], to[1]
+        if error < PLACEMENT_M and abs(row[14]) < 0.002:  # leave: down, then back
+            low = lift - under < 0.001 or r < _MOUTH_M - 0.14
+            return under, theta, self._home if low else reach
+        if reach > self._home + 0.009 and (abs(lift - under) > 0.006 or abs(theta - to[0]) > 0.02):
+            return lift, theta, self._home  # out there in a wrong slot
+        if reach < self._home + 0.009 and (abs(lift - under) > 0.0005 or abs(theta - to[0]) > 0.001):
+            return under, to[0], min(reach, self._home)
+        up = math.hypot(row[6], row[7]) < 0.0001 or gap < 0.003  # the blade is centred, or on its way
+        return self._rest_height(wz) + _OVER_M - self._height if up else under, to[0], to[1]
 
-    def _carry(
-        self,
-        to: tuple[float, float],
-        at: tuple[float, float, float],
-        wz: float,
-        gz: float,
-        error: float,
-        home: float,
-    ) -> tuple[float, float, float]:
-        lift, theta, reach = at
-        over = gz - self._half + _OVER_M - self._height
-        extended = reach > home + 0.004
-        in_place = abs(theta - to[0]) < 0.01 and -0.001 < wz - gz < _OVER_M + 0.001
-        if extended and not in_place:
+    def _carry(self, row: FloatArray, to: tuple[float, float], wz: float, error: float) -> tuple[float, float, float]:
+        """Do the same with the wafer on the blade: out of its slot, around, into the other one, down."""
+        lift, theta, reach = row[:3]
+        over = row[14] + wz - self._half + _OVER_M - self._height
+        above, extended = -row[14], reach > self._home + 0.009
+        if extended and not (abs(theta - to[0]) < 0.01 and -0.001 < above < _OVER_M + 0.001):
             up = self._rest_height(wz) + _OVER_M - self._height
-            return (
-                (up, theta, reach)
-                if up - lift > 0.0005 and reach > to[1] - 0.2 and not in_place
-                else (lift, theta, home)
-            )
-        if not in_place or (not extended and (abs(lift - over) > 0.0005 or abs(theta - to[0]) > 0.002)):
-            return over, to[0], min(reach, home)
-        lower = error < 0.00008 or wz - gz < _OVER_M - 0.0007
-        return (gz - self._half - _UNDER_M - self._height if lower else over), to[0], to[1]
+            return (up, theta, reach) if up - lift > 0.0005 and reach > 0.3 else (lift, theta, self._home)
+        if not extended and (abs(lift - over) > 0.0005 or abs(theta - to[0]) > 0.002):
+            return over, to[0], min(reach, self._home)
+        # on the way up it goes on up, on the way down it goes on down
+        down = error < 0.00008 or (above < _OVER_M - 0.0007 and row[3] < 0.001)
+        return over - (_OVER_M + _UNDER_M) * down, to[0], to[1]
 
     def _rest_height(self, wz: float) -> float:
         """Return the height [m] at which the lower side of a wafer at height `wz` rests: of the slot below it."""
@@ -227,7 +220,7 @@ class WaferTransfer:
         turn = math.atan2(y, x) - theta
         return theta + math.atan2(math.sin(turn), math.cos(turn)), math.hypot(x, y) - self._radius
 
-    def _carried(self, wafer: FloatArray, tcp: FloatArray, theta: float) -> bool:
+    def _carried(self, wafer: FloatArray, tcp: FloatArray) -> bool:
         near = float(np.hypot(*(wafer[:2] - tcp[:2]))) < 0.05
         return near and wafer[2] - self._half - tcp[2] < 0.0008
 
