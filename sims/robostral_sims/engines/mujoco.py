@@ -290,7 +290,7 @@ class MujocoWorld:
         model, first = self._built.model, int(self._built.model.body_geomadr[body])
         geoms = range(first, first + int(model.body_geomnum[body]))
         distances = [mj.mj_geomDistance(model, self._data, cup, geom, 2.0 * reach, None) for geom in geoms]
-        return CUP_M + float(min(distances))
+        return CUP_M + min(float(d - model.geom_margin[geom]) for d, geom in zip(distances, geoms, strict=True))
 
     def _hold(self, i: int, part: int) -> None:
         """Weld a part to a cup as they stand now."""

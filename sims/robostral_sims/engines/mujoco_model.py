@@ -20,6 +20,7 @@ from robostral_sims.scene import (
     Body,
     Box,
     Conveyor,
+    Cylinder,
     Jaw,
     Material,
     Primitive,
@@ -43,6 +44,8 @@ _HARD = 0.999
 """Impedance of a contact without a stiffness of its own."""
 _RUBBER = Material(contact_stiffness=1e4, contact_damping=100.0)
 """Ours: a cup's bellows, that give way 1 mm under 10 N; a rigid seal would press with all that the arm has."""
+_RIM_M = 1e-3
+"""Radius of a cylinder's rim [m]: Bullet's cylinders have it, and every turned part; a sharp rim finds no hole."""
 _RECOVERY = 0.2
 """Share of a violation that is taken back in a tick; Bullet's own figure."""
 
@@ -232,6 +235,7 @@ class _Draft:
             one, other = (materials[model.geom(geom).name] for geom in geoms)
             spring = self._spring(model, one, other, [int(model.geom_bodyid[geom]) for geom in geoms])
             model.pair_solref[k], model.pair_solimp[k] = spring
+            model.pair_margin[k] = model.geom_margin[list(geoms)].sum()
             model.pair_friction[k], model.pair_dim[k] = compute_friction(one, other)
         for k in np.flatnonzero(model.eq_type == mj.mjtEq.mjEQ_WELD).tolist():
             bodies = [int(model.eq_obj1id[k]), int(model.eq_obj2id[k])]
@@ -336,13 +340,15 @@ def _set_inertia(body: Any, mass: float, com: ArrayLike, tensor: FloatArray) -> 
 
 
 def _geometry(shape: Primitive) -> dict[str, Any]:
+    """Return what describes a primitive; a cylinder is a smaller one within a margin, so that its rim is round."""
+    rim = min(_RIM_M, 0.1 * min(shape.radius, shape.length / 2.0)) if isinstance(shape, Cylinder) else 0.0
     if isinstance(shape, Box):
         kind, size = mj.mjtGeom.mjGEOM_BOX, tuple(edge / 2.0 for edge in shape.size)
     elif isinstance(shape, Sphere):
         kind, size = mj.mjtGeom.mjGEOM_SPHERE, (shape.radius, 0.0, 0.0)
     else:
-        kind, size = mj.mjtGeom.mjGEOM_CYLINDER, (shape.radius, shape.length / 2.0, 0.0)
-    return {"type": kind, "size": size, "contype": 0, "conaffinity": 0}
+        kind, size = mj.mjtGeom.mjGEOM_CYLINDER, (shape.radius - rim, shape.length / 2.0 - rim, 0.0)
+    return {"type": kind, "size": size, "margin": rim, "contype": 0, "conaffinity": 0}
 
 
 def _quat(R: FloatArray) -> FloatArray:
