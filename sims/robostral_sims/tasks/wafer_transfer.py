@@ -203,7 +203,8 @@ class WaferTransfer:
         above, extended = -row[14], reach > self._home + 0.009
         if extended and not (abs(theta - to[0]) < 0.01 and -0.001 < above < _OVER_M + 0.001):
             up = self._rest_height(wz) + _OVER_M - self._height
-            return (up, theta, reach) if up - lift > 0.0005 and reach > 0.3 else (lift, theta, self._home)
+            first_up = up - lift > 0.0005 and reach > 0.3 and row[5] > -0.05  # once on its way out it does not halt
+            return up, theta, reach if first_up else self._home
         if not extended and (abs(lift - over) > 0.0005 or abs(theta - to[0]) > 0.002):
             return over, to[0], min(reach, self._home)
         # on the way up it goes on up, on the way down it goes on down
