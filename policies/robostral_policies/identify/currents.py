@@ -1,7 +1,7 @@
 """Motor constants: logs that hold motor currents instead of torques.
 
-Currents give every ratio between joints, but no scale: a heavier arm with stronger motors draws the same. The scale is
-taken from the published inertias, through the joint that carries most against gravity; the report says so.
+Currents have no scale of their own: a heavier arm with stronger motors draws the same. The scale of each joint is taken
+from the published inertias; what identification then finds out is how the arm differs from them in everything else.
 """
 
 from collections.abc import Sequence
@@ -12,68 +12,52 @@ from robostral.arm import Arm
 from robostral.arm.chain import FloatArray
 from robostral.arm.limits import TAU
 from robostral.kinematics.rnea import rnea
-from robostral_policies.identify.base import base_regressor
 from robostral_policies.identify.log import LogRefused
 from robostral_policies.identify.prepare import Motion
 
-WIDTH = 0.02
+WIDTHS = (0.005, 0.02, 0.1)
+LEAST_SHARE = 0.05
+"""Of a joint's current that only its rigid-body torque explains; below it, the current says nothing about a scale."""
 
 
-def motor_constants(arm: Arm, motions: Sequence[Motion]) -> FloatArray:
-    """Estimate each joint's torque per current as seen after the gear [N·m/A], shape (n,).
+def motor_constants(arm: Arm, motions: Sequence[Motion]) -> tuple[FloatArray, list[str]]:
+    """Estimate each joint's torque per current as seen after the gear.
+
+    A joint whose current is all friction and rotor takes the constant of the joint that is nearest in torque limit:
+    such joints share their drives.
+
+    Returns:
+        The constants [N·m/A], shape (n,), and a doubt for each that was not measured.
 
     Raises:
-        LogRefused: A joint's current does not follow what its motion asks for.
+        LogRefused: A joint's current has the wrong sign, or no joint carries anything.
     """
     q, dq, ddq, i = (np.concatenate([getattr(m, name)[m.keep] for m in motions]) for name in ("q", "dq", "ddq", "tau"))
-    n = arm.chain.n
-    known = rnea(arm.chain, q, dq, ddq)
-    lead = int(np.argmax(known.std(axis=0)))
-    friction = [np.stack([np.tanh(dq[:, j] / WIDTH), dq[:, j], np.ones(len(dq))], axis=1) for j in range(n)]
-    # Current over torque, not the other way round: the noise is in the current.
-    A = np.concatenate([known[:, [lead]], friction[lead]], axis=1)
-    per_torque = float(np.linalg.lstsq(A, i[:, lead], rcond=None)[0][0])
-    if per_torque <= 0.0:
-        raise LogRefused(
-            f"current of joint '{arm.chain.joint_names[lead]}' falls where gravity asks for more: its sign?"
-        )
-    return _others(arm, (q, dq, ddq, i), friction, lead, 1.0 / per_torque)
-
-
-def _others(
-    arm: Arm, data: tuple[FloatArray, ...], friction: list[FloatArray], lead: int, constant: float
-) -> FloatArray:
-    """Fit base parameters, friction and the other joints' constants together, the leading joint's constant given."""
-    q, dq, ddq, i = data
-    n, m = arm.chain.n, len(q)
-    Y = base_regressor(arm.chain, q, dq, ddq)
-    b, columns = Y.shape[2], [j for j in range(n) if j != lead]
-    A = np.zeros((n * m, b + 3 * n + n - 1))
-    target = np.zeros(n * m)
-    size = i.std(axis=0)
-    for j in range(n):
-        rows = slice(j * m, (j + 1) * m)
-        A[rows, :b] = Y[:, j]
-        A[rows, b + 3 * j : b + 3 * j + 3] = friction[j]
-        if j == lead:
-            target[rows] = constant * i[:, j]
-        else:
-            A[rows, b + 3 * n + columns.index(j)] = -i[:, j]
-    weights = np.repeat(1.0 / np.maximum(_spread(arm, i, size, constant), 1e-12), m)
-    x = np.linalg.lstsq(A * weights[:, None], target * weights, rcond=None)[0]
-    found = np.empty(n)
-    found[lead] = constant
-    found[columns] = x[b + 3 * n :]
-    for j in range(n):
-        if not found[j] > 0.0:
+    known, found = rnea(arm.chain, q, dq, ddq), np.full(arm.chain.n, np.nan)
+    for j, name in enumerate(arm.chain.joint_names):
+        # Current over torque, not the other way round: what is not known is in the current. A rotor adds to it.
+        columns = [ddq[:, j], dq[:, j], np.ones(len(dq)), *(np.tanh(dq[:, j] / w) for w in WIDTHS)]
+        rest = np.stack(columns, axis=1)
+        alone = known[:, j] - rest @ np.linalg.lstsq(rest, known[:, j], rcond=None)[0]
+        per_torque = float(alone @ i[:, j] / max(float(alone @ alone), 1e-300))
+        if abs(per_torque) * alone.std() < LEAST_SHARE * i[:, j].std():
+            continue
+        if per_torque < 0.0:
             raise LogRefused(
-                f"motor constant of joint '{arm.chain.joint_names[j]}' comes out as {found[j]:.3g} N·m/A: is its sign"
-                " right? move it against gravity, or fast, so that its current says something"
+                f"current of joint '{name}' falls where its motion asks for more torque: is its sign right?"
             )
-    return found
+        found[j] = 1.0 / per_torque
+    return _filled(arm, found)
 
 
-def _spread(arm: Arm, i: FloatArray, size: FloatArray, constant: float) -> FloatArray:
-    """Guess the size of each joint's torque [N·m], for weights only."""
-    found: FloatArray = np.minimum(arm.limits.array[TAU] * 0.2, constant * size)
-    return found
+def _filled(arm: Arm, found: FloatArray) -> tuple[FloatArray, list[str]]:
+    measured, limit = np.flatnonzero(np.isfinite(found)), arm.limits.array[TAU]
+    if not len(measured):
+        raise LogRefused("no joint's current follows the torque of its motion: move against gravity, and faster")
+    doubts, filled = [], found.copy()
+    for j in np.flatnonzero(np.isnan(found)):
+        near = measured[int(np.argmin(np.abs(np.log(limit[measured] / limit[j]))))]
+        filled[j] = found[near]
+        names = arm.chain.joint_names
+        doubts.append(f"current of '{names[j]}' is all friction: it takes the motor constant of '{names[near]}'")
+    return filled, doubts

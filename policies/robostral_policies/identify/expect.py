@@ -23,6 +23,8 @@ WINDOW_S = 0.25
 """The greatest value of such a window counts once."""
 TAIL = 0.25
 """Share of windows that the tail is fitted to."""
+SAFETY = 2.0
+"""Thresholds are this much higher: moves with rests and reversals ask for more than the motion one identifies from."""
 SETTLE_S = 0.6
 """Filters and friction states know nothing before a log begins."""
 
@@ -59,6 +61,18 @@ def cross_fit(
     return found
 
 
+def standard_errors(model: Model, cross: Sequence[Fold]) -> FloatArray:
+    """Return standard errors of the base parameters that hold for what the model does not know too, shape (b,).
+
+    The greater of the residual's own and the jackknife over folds, which sees what varies between stretches.
+    """
+    beta = np.stack([fold.model.fit.beta for fold in cross])
+    k = len(cross)
+    jackknife = np.sqrt((k - 1) / k * ((beta - beta.mean(axis=0)) ** 2).sum(axis=0))
+    found: FloatArray = np.maximum(model.errors, jackknife)
+    return found
+
+
 def interval(errors: FloatArray) -> FloatArray:
     """Return the half width that holds `COVERAGE` of errors (k, n), shape (n,)."""
     m = len(errors)
@@ -82,7 +96,7 @@ def contact_thresholds(arm: Arm, blocks: Sequence[Block], folds: Sequence[Fold],
             found = np.abs(found[round(SETTLE_S / motion.dt) :])
             windows = max(1, round(len(found) * motion.dt / WINDOW_S))
             peaks += [part.max(axis=0) for part in np.array_split(found, windows) if len(part)]
-    return np.array([tail(column) for column in np.stack(peaks, axis=1)])
+    return SAFETY * np.array([tail(column) for column in np.stack(peaks, axis=1)])
 
 
 def tail(peaks: FloatArray) -> float:

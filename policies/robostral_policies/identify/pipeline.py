@@ -20,6 +20,7 @@ from robostral_policies.identify.expect import (
     contact_thresholds,
     cross_fit,
     interval,
+    standard_errors,
 )
 from robostral_policies.identify.fit import (
     Block,
@@ -130,6 +131,7 @@ def identify(
     families, table = fit_families(blocks, folds, note)
     model = fit_model(arm, blocks, families)
     cross = cross_fit(arm, blocks, folds, families)
+    model = replace(model, errors=standard_errors(model, cross))
     residual = keep_residual(arm, blocks, cross, model, seed, note)
     errors = residual.errors
     thresholds = contact_thresholds(arm, blocks, cross, lag)
@@ -178,7 +180,8 @@ def _gather(arm: Arm, logs: Sequence[Log], tests: Sequence[Log], test_from: floa
     motor = None
     if logs and logs[0].currents:
         check_motion(fitted, arm, label)
-        motor = motor_constants(arm, fitted)
+        motor, told = motor_constants(arm, fitted)
+        doubts += told
         fitted, held_out = ([_in_torque(m, motor) for m in part] for part in (fitted, held_out))
     doubts += check_torques(fitted, arm, label)
     check_motion(fitted, arm, label)
