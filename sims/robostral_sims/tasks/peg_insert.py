@@ -200,14 +200,18 @@ def _rotation(x: float, y: float, z: float) -> FloatArray:
 
 _HOVER_M, _NEAR_M = 0.009, 0.002
 """Above this the expert aligns, then descends; below it feels its way: the told height is wrong by 5 mm at most."""
-_SURE_M, _BLEND_M = 0.006, 0.002
-"""From this depth below the told surface on, the peg is in the hole whatever the error of what was told."""
+_SURE_M, _BLEND_M, _DEEP_M = 0.006, 0.002, DEPTH_M + 0.004
+"""From this depth below the told surface on, the peg is in the hole whatever the error of what was told; and from the
+last one on it has been inserted."""
 _SEARCH_N, _PUSH_N, _SEARCH_YIELD, _PUSH_YIELD = 8.0, 16.0, 0.25e-3, 0.6e-3
 """Force to search with and to push with, and how far the command moves for each newton that is missing [m/N]. Where
 the peg may jam the force is meant to swing about what is wanted: that works it loose."""
 _SPEED, _PITCH_M, _FINE_M, _CORE_M, _REACH_M = 0.025, 0.8e-3, 0.35e-3, 2.2e-3, 8.0e-3
 """Of the spiral: speed [m/s], distance of its turns, the same inside the core, radius of the core, greatest radius.
 Friction keeps the peg behind the command, so that inside the core its own turns are wider than the command's."""
+_BACK = 0.65
+"""From there the command goes back by this share of the radius in one step; the whole of it would be a blow where the
+peg catches the rim on its way."""
 _FRICTION, _BIAS_N, _WALL_BLEND_M = 0.9, 4.0, 1.0e-3
 """Friction holds the peg back by no more than this coefficient times the force, and this much for what the sensor and
 the joints add: a peg that stays further behind the command leans on the wall of the hole."""
@@ -219,7 +223,7 @@ def search_kernel(obs: FloatArray, chunk: NDArray[np.float32]) -> None:
 
     Above the surface the command goes to the told axis, then down. In contact it presses with a small force, and as
     long as that force is there it walks an Archimedean spiral about the told axis: radius and angle are those of the
-    command itself, so that nothing has to be remembered; at its end the command goes home in one step and begins anew.
+    command itself, so that nothing has to be remembered; at its end the command goes back in one step and walks on.
     Over the hole the force is gone, the walk stops and the command sinks. A peg that stays behind by more than friction
     explains leans on the wall: the command yields to it and pushes harder. Deep enough to be sure, rotation follows the
     hole as well.
@@ -240,12 +244,14 @@ def search_kernel(obs: FloatArray, chunk: NDArray[np.float32]) -> None:
     wall = min(max((lead - explained) / _WALL_BLEND_M, 0.0), 1.0)
     leaning = max(inside, wall)
     wanted = _SEARCH_N + leaning * (_PUSH_N - _SEARCH_N)
+    if -z > _DEEP_M:  # deeper than needed whatever was told: come to rest
+        wanted = 0.0
     give = _SEARCH_YIELD + inside * (_PUSH_YIELD - _SEARCH_YIELD)
     chunk[0, 2] = min(max(give * (force - wanted), -0.002), 0.002)
     pressed = min(max((force / _SEARCH_N - 0.3) / 0.4, 0.0), 1.0)
     walk, follow = pressed * (1.0 - leaning), 0.5 * leaning
     if radius > _REACH_M:
-        chunk[0, 0], chunk[0, 1] = -x_c, -y_c
+        chunk[0, 0], chunk[0, 1] = -_BACK * x_c, -_BACK * y_c
         return
     turn = min(_SPEED * _DT_S / max(radius, 1e-4), 1.0)
     grown = radius + (_PITCH_M if radius > _CORE_M else _FINE_M) * turn / (2.0 * math.pi)
