@@ -34,32 +34,14 @@ _WRITER = (
 )
 
 
-def loop(*, seconds: float = 40.0, slice_s: float = 2.5, core: int | None = None, json: Path | None = None) -> int:
-    """Time the loop's wake-ups in turn with cyclictest's, same core, priority and period; alone and disturbed.
-
-    Half of the time goes to the loop, half to cyclictest (Debian's rt-tests; where it is absent, that is said); 500 Hz
-    and 1 kHz share it. Then the same with a busy Python thread in the places of transport and recorder and with a
-    disk that never rests. Exits 1 where a bar is missed. 600 seconds in slices of 10 are a fair measurement.
-
-    Args:
-        seconds: For each of the two: alone, disturbed.
-        slice_s: Length of a slice [s]; medians are taken over slices.
-        core: Processor to measure on; the last one if left out.
-        json: File to write the report to; printed if there is none.
-    """
-    from robostral.bench import write
-
+def run(seconds: float, slice_s: float, core: int | None) -> dict[str, Any]:
+    """Measure alone, then disturbed, for `seconds` [s] each in slices of `slice_s` [s]; return the figures."""
     chosen = max(os.sched_getaffinity(0)) if core is None else core
     alone = _measure(seconds, slice_s, chosen)
     with _disturbed(chosen):
         disturbed = _measure(seconds, slice_s, chosen)
     figures = {"core": chosen, "priority": realtime.PRIORITY, "alone": alone, "disturbed": disturbed}
-    figures["guard"] = _guard()
-    figures["short"] = short = _short(alone, disturbed)
-    write("loop", figures, json)
-    for line in short:
-        print(f"fell short: {line}", file=sys.stderr)
-    return 1 if short else 0
+    return figures | {"guard": _guard(), "short": _short(alone, disturbed)}
 
 
 def _measure(seconds: float, slice_s: float, core: int) -> dict[str, Any]:

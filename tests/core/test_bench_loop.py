@@ -50,7 +50,8 @@ def test_the_command_measures_and_names_an_absent_peer(tmp_path: Path) -> None:
     code = (
         "import shutil, sys; shutil.which = lambda name: None;"
         "from pathlib import Path; from robostral.runtime import bench; bench.RATES_HZ = (500.0,);"
-        "bench.loop(seconds=0.4, slice_s=0.4, json=Path(sys.argv[1]))"
+        "from robostral.runtime.commands import bench_loop;"
+        "bench_loop(seconds=0.4, slice_s=0.4, json=Path(sys.argv[1]))"
     )  # fmt: skip
     subprocess.run([sys.executable, "-c", code, str(path)], check=True, capture_output=True, timeout=200)
     found = json.loads(path.read_text())
