@@ -356,6 +356,7 @@ class Loop:
         row["seq"], row["written"] = questions.path.seq, written
         row["rung"] = self._rung(began)
         row["q"], row["dq"], row["q_c"] = self._plant.state.q, self._plant.state.dq, self._out
+        row["tau"] = self._plant.state.tau
         row["goal"] = self._external.value
         self._mailbox.ticks.push(row)
 

@@ -143,6 +143,7 @@ def tick_dtype(sizes: Sizes) -> np.dtype[np.void]:
     its begin to just before the write, `setpoint_age_ns` from the observation behind the set-point to that write,
     `latency_ns` from an observation packed to its chunk in the mailbox; `server_us` are the server's own queue,
     inference and total time of that chunk [µs]. `op` is the operator's command handled in this tick, with its `answer`.
+    `tau` is what the driver measured [N·m], for `robostral identify`.
     """
     n = sizes.n
     return _dtype(
@@ -151,7 +152,8 @@ def tick_dtype(sizes: Sizes) -> np.dtype[np.void]:
         ("op", "i8"), ("answer", "i8"),
         ("wakeup_ns", "i8"), ("read_ns", "i8"), ("compute_ns", "i8"), ("write_ns", "i8"), ("overrun", "i8"),
         ("setpoint_age_ns", "i8"), ("latency_ns", "i8"), ("server_us", "i8", (3,)), ("speed", "f8"),
-        ("q", "f8", (n,)), ("dq", "f8", (n,)), ("q_c", "f8", (n,)), ("goal", "f8", (max(sizes.external, 1),)),
+        ("q", "f8", (n,)), ("dq", "f8", (n,)), ("q_c", "f8", (n,)), ("tau", "f8", (n,)),
+        ("goal", "f8", (max(sizes.external, 1),)),
     )  # fmt: skip
 
 

@@ -17,6 +17,8 @@ from robostral_policies.identify.read_csv import column_names, write_csv
 from robostral.arm import load_arm
 from robostral.kinematics.regressor import parameters
 from robostral.kinematics.rnea import rnea
+from robostral.runtime.recorder import LogWriter
+from robostral.runtime.records import Sizes, tick_dtype
 
 ARM = load_arm("ur10")
 N = ARM.chain.n
@@ -51,6 +53,23 @@ def test_csv_and_ros2_bag_give_the_same_motion(log: Log, tmp_path: Path) -> None
         again = read_log(path, NAMES)
         for name in ("t", "q", "dq", "tau"):
             np.testing.assert_allclose(getattr(again, name), getattr(log, name), atol=1e-6)
+
+
+def test_run_log_of_ours_gives_the_same_motion_and_without_torques_is_refused(log: Log, tmp_path: Path) -> None:
+    dtype = tick_dtype(Sizes(n=N, obs=1, horizon=1, external=0))
+    rows = np.zeros(len(log.t), dtype)
+    rows["t_ns"] = 5_000_000_000 + np.round(log.t * 1e9)
+    rows["q"], rows["dq"] = log.q, log.dq
+    for name, tau in (("with", log.tau), ("without", np.zeros_like(log.tau))):
+        rows["tau"] = tau
+        writer = LogWriter(tmp_path / f"{name}.mcap", dtype, {})
+        writer.ticks(rows)
+        writer.close()
+    again = read_log(tmp_path / "with.mcap", NAMES)
+    for name in ("t", "q", "dq", "tau"):
+        np.testing.assert_allclose(getattr(again, name), getattr(log, name), atol=1e-9)
+    with pytest.raises(LogRefused, match="hold no torques"):
+        read_log(tmp_path / "without.mcap", NAMES)
 
 
 def write_bag(folder: Path, log: Log) -> None:

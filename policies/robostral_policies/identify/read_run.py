@@ -23,8 +23,8 @@ def read_run(path: Path, joint_names: Sequence[str]) -> Log:
     from robostral.runtime.runlog import read
 
     ticks = read(path).ticks
-    if "tau" not in ticks:
-        raise LogRefused(f"{path}: its ticks hold no 'tau'; record with a driver that measures torque")
+    if "tau" not in ticks or not ticks["tau"].any():
+        raise LogRefused(f"{path}: its ticks hold no torques; record with a driver that measures torque")
     q, dq, tau = (np.ascontiguousarray(ticks[name], dtype=np.float64) for name in ("q", "dq", "tau"))
     if q.ndim != 2 or q.shape[1] != len(joint_names):
         raise LogRefused(f"{path}: ticks have the shape {q.shape}, the arm has {len(joint_names)} joints")
