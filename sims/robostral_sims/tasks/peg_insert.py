@@ -126,7 +126,6 @@ class PegInsert:
             "aside_m": aside,
             "force_n": float(truth.force[MEAN]),
             "force_peak_n": float(truth.force[PEAK]),
-            "sparse_reward": float(success) - 1.0,
         }
         return Verdict(reward, success, figures)
 

@@ -147,7 +147,6 @@ class Polish:
             "force_rms_share": rms / FORCE_N,
             "aside_m": self._aside,
             "force_peak_n": float(truth.force[PEAK]),
-            "sparse_reward": float(success) - 1.0,
         }
         return Verdict(reward, success, figures)
 
