@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check bench build clean clean-kernels weights
+.PHONY: demo test check bench mutants build clean clean-kernels weights
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -22,6 +22,11 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(PIP) -e '.[bench]'
 	$(BIN)/robostral bench kinematics --json bench-kinematics.json
+
+# Change one thing in the guard's code at a time and see whether a test notices.
+mutants: $(VENV)/.dev
+	$(PIP) -e '.[mutants]'
+	nice -n 15 $(BIN)/robostral guard mutants --json guard-mutants.json
 
 # Remake the open weights: train, evaluate 2,000 fresh episodes, sign with KEY (see CONTRIBUTING.md).
 weights: $(VENV)/.dev

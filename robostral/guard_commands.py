@@ -34,4 +34,41 @@ def campaign(arm: str = "all", *, steps: float = 1e6, seed: int = 0, json: Path 
     return 1 if failures else 0
 
 
-COMMANDS = {"campaign": campaign}
+def mutants(*, sample: int = 400, seed: int = 0, workers: int = 0, json: Path | None = None) -> int:
+    """Change one thing in the guard's code at a time and see whether a test notices; exit 1 below 95 %.
+
+    Runs from a checkout, as the tests do, without compiled kernels; needs `pip install "robostral[mutants]"`.
+
+    Args:
+        sample: How many mutants, drawn evenly; 0 takes all, which are some thousands.
+        seed: Of the sample.
+        workers: How many at a time; 0 takes as many as there are processors.
+        json: File to write the report to; printed if there is none.
+    """
+    import os
+    import subprocess
+    import sys
+
+    import msgspec
+
+    from robostral.bench import write
+    from robostral.errors import ConfigError
+    from robostral.extras import require
+
+    require("cosmic_ray", "mutants")
+    root = Path(__file__).parents[1]
+    if not (root / "tests" / "core").is_dir():
+        raise ConfigError(f"no tests in '{root}': the mutation test runs from a checkout")
+    words = [str(root), str(sample), str(seed), str(workers or os.cpu_count() or 1)]
+    done = subprocess.run(
+        [sys.executable, "-m", "robostral.guard.mutants", *words],
+        env=os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    figures = msgspec.json.decode(done.stdout)
+    write("guard mutants", {"seed": seed} | figures, json)
+    return 0 if figures["score"] >= 0.95 else 1
+
+
+COMMANDS = {"campaign": campaign, "mutants": mutants}
