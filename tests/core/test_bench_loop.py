@@ -31,18 +31,20 @@ def test_what_misses_its_bar_is_named() -> None:
     def beside(late: float) -> dict[str, float]:
         return {"p50": late, "p999": late, "max": late}
 
-    def figures(p999: float, theirs: float, compute: float = 10.0, blocks: int = 0) -> dict[str, object]:
+    def figures(p999: float, theirs: float, blocks: int = 0) -> dict[str, object]:
         return {
-            "1000 Hz": bench._figures([np.full(2000, p999)], [compute] * 2000, [beside(theirs)], [0, 0])
+            "1000 Hz": bench._figures([np.full(2000, p999)], [10.0] * 2000, [beside(theirs)], [0, 0])
             | {"allocations": {"blocks": blocks, "collections": 0}}
         }
 
-    assert bench._short(figures(20.0, 15.0), figures(30.0, 30.0)) == []
-    assert "cyclictest 10.0" in bench._short(figures(20.0, 10.0), figures(30.0, 30.0))[0]
-    assert "10% of the period" in bench._short(figures(120.0, 110.0), figures(120.0, 110.0))[0]
-    assert "disturbed" in bench._short(figures(20.0, 15.0), figures(50.0, 50.0))[0]
-    assert "compute" in bench._short(figures(20.0, 15.0, compute=61.0), figures(30.0, 30.0))[0]
-    assert "allocations" in bench._short(figures(20.0, 15.0, blocks=3), figures(30.0, 30.0))[0]
+    fine = {"compute_us": {"p999": 50.0}, "guard_us": {"p999": 19.0}}
+    assert bench._short(figures(20.0, 15.0), figures(30.0, 30.0), fine) == []
+    assert "cyclictest 10.0" in bench._short(figures(20.0, 10.0), figures(30.0, 30.0), fine)[0]
+    assert "10% of the period" in bench._short(figures(120.0, 110.0), figures(120.0, 110.0), fine)[0]
+    assert "disturbed" in bench._short(figures(20.0, 15.0), figures(50.0, 50.0), fine)[0]
+    slow = {"compute_us": {"p999": 50.0}, "guard_us": {"p999": 21.0}}
+    assert "guard_us p99.9 21.0" in bench._short(figures(20.0, 15.0), figures(30.0, 30.0), slow)[0]
+    assert "allocations" in bench._short(figures(20.0, 15.0, blocks=3), figures(30.0, 30.0), fine)[0]
 
 
 def test_the_command_measures_and_names_an_absent_peer(tmp_path: Path) -> None:
@@ -58,7 +60,7 @@ def test_the_command_measures_and_names_an_absent_peer(tmp_path: Path) -> None:
     for part in ("alone", "disturbed"):
         row = found[part]["500 Hz"]
         assert row["loop.wakeup_us"]["n"] > 100
-        assert row["loop.compute_us"]["n"] == row["loop.wakeup_us"]["n"]
+        assert row["loop.tick_us"]["n"] == row["loop.wakeup_us"]["n"]
         assert "not installed" in row["cyclictest"]
         assert row["allocations"]["collections"] == 0
     assert found["machine"]["cores"] >= 1
