@@ -36,6 +36,31 @@ def new_filter(n: int) -> FloatArray:
 
 
 @kernel
+def filter_kernel(
+    filters: FloatArray, lag: float, dt: float, q: FloatArray, dq: FloatArray, tau: FloatArray, motion: FloatArray
+) -> None:
+    """Move the filters on by one tick, and fill `motion` with filtered q, dq, ddq; its row 3 holds the friction."""
+    gain = 1.0 - math.exp(-2.0 * math.pi * CORNER_HZ * dt)
+    late = 1.0 - math.exp(-dt / lag) if lag > 0.0 else 1.0
+    for j in range(q.shape[0]):
+        f, friction = filters[j], motion[3, j]
+        if not math.isfinite(f[0]):
+            f[0], f[1], f[2], f[3], f[4], f[5] = q[j], q[j], dq[j], dq[j], tau[j] - friction, tau[j] - friction
+            f[6], f[7], f[8], f[9] = 0.0, q[j], dq[j], friction
+        last = f[3]
+        f[7] += late * (q[j] - f[7])
+        f[8] += late * (dq[j] - f[8])
+        f[9] += late * (friction - f[9])
+        f[0] += gain * (f[7] - f[0])
+        f[1] += gain * (f[0] - f[1])
+        f[2] += gain * (f[8] - f[2])
+        f[3] += gain * (f[2] - f[3])
+        f[4] += gain * (tau[j] - f[9] - f[4])
+        f[5] += gain * (f[4] - f[5])
+        motion[0, j], motion[1, j], motion[2, j] = f[1], f[3], (f[3] - last) / dt
+
+
+@kernel
 def contact_kernel(
     model: FloatArray,
     rotor: FloatArray,
@@ -78,27 +103,10 @@ def contact_kernel(
         Index of the joint that feels a contact, -1 for none, -2 if a number is not finite.
     """
     n = q.shape[0]
-    gain = 1.0 - math.exp(-2.0 * math.pi * CORNER_HZ * dt)
-    late = 1.0 - math.exp(-dt / lag) if lag > 0.0 else 1.0
     for j in range(n):
         motion[4, j] = filters[j, QUIET]
     friction_kernel(weights, friction_state, q, dq, motion[4], row, motion[3])
-    for j in range(n):
-        f, friction = filters[j], motion[3, j]
-        if not math.isfinite(f[0]):
-            f[0], f[1], f[2], f[3], f[4], f[5] = q[j], q[j], dq[j], dq[j], tau[j] - friction, tau[j] - friction
-            f[6], f[7], f[8], f[9] = 0.0, q[j], dq[j], friction
-        last = f[3]
-        f[7] += late * (q[j] - f[7])
-        f[8] += late * (dq[j] - f[8])
-        f[9] += late * (friction - f[9])
-        f[0] += gain * (f[7] - f[0])
-        f[1] += gain * (f[0] - f[1])
-        f[2] += gain * (f[8] - f[2])
-        f[3] += gain * (f[2] - f[3])
-        f[4] += gain * (tau[j] - f[9] - f[4])
-        f[5] += gain * (f[4] - f[5])
-        motion[0, j], motion[1, j], motion[2, j] = f[1], f[3], (f[3] - last) / dt
+    filter_kernel(filters, lag, dt, q, dq, tau, motion)
     if rnea_kernel(model, motion[0], motion[1], motion[2], work, motion[4]) != 0:
         return -2
     touched, worst = -1, 0.0

@@ -44,9 +44,6 @@ def identify(
         key: Private Ed25519 key that signs the bundle (see `robostral bundle keygen`).
         seed: Of the learned residual's weights.
     """
-    from rich.console import Console
-
-    from robostral.bundle.write import check_folder
     from robostral.errors import ConfigError
     from robostral.extras import require
 
@@ -54,19 +51,9 @@ def identify(
         raise ConfigError("no log is given; see 'robostral identify --help'")
     for module, extra in _NEEDS.items():
         require(module, extra)
-    from robostral.identified.bundle import FILES
-    from robostral_policies.identify.engines import compare_engines
-    from robostral_policies.identify.pipeline import identify as run
-    from robostral_policies.identify.pipeline import read_logs
-
     known = _load(arm)
     folder = out or Path("runs/identify") / f"{known.name}-v{version}"
-    check_folder(folder, FILES)
-    console = Console(stderr=True)
-    with console.status("reading"):
-        fitted, held_out = read_logs(known, logs), read_logs(known, test)
-    with console.status("identifying"):
-        found = run(known, fitted, held_out, test_from=test_from, seed=seed, note=console.print)
+    found = _identify(known, folder, logs, test, test_from, seed)
     words = [
         "robostral",
         "identify",
@@ -76,10 +63,35 @@ def identify(
         *(["--test", *map(str, test)] if test else []),
     ]
     words += [] if test_from is None else ["--test-from", f"{test_from:g}"]
-    if found.trace is not None:
-        found.report["engines"] = compare_engines(known, found)
     _write(found, folder, known.name, [*logs, *test], shlex.join(words), version, key, seed)
     _print(found, folder, key)
+
+
+def _identify(
+    known: "Arm", folder: Path, logs: tuple[Path, ...], test: tuple[Path, ...], test_from: float | None, seed: int
+) -> "Identification":
+    from rich.console import Console
+
+    from robostral.bundle.write import check_folder
+    from robostral.identified.bundle import FILES
+    from robostral_policies.identify.engines import compare_engines
+    from robostral_policies.identify.pipeline import identify as run
+    from robostral_policies.identify.pipeline import read_logs
+
+    check_folder(folder, FILES)
+    console = Console(stderr=True)
+    with console.status("identifying"):
+        found = run(
+            known,
+            read_logs(known, logs),
+            read_logs(known, test),
+            test_from=test_from,
+            seed=seed,
+            note=lambda text: console.print(text, soft_wrap=True, highlight=False),
+        )
+    if found.trace is not None:
+        found.report["engines"] = compare_engines(known, found)
+    return found
 
 
 def _load(arm: str | None) -> "Arm":
