@@ -369,7 +369,7 @@ def test_a_jaw_closes_on_a_box_lifts_it_and_lets_go(make):
     move(world, low, high, 0.8)
     hold(world, high, 1.0)
     lifted = parts(world)[0]
-    np.testing.assert_allclose(lifted[:3], [0.45, 0.0, 0.225], atol=3e-3)
+    np.testing.assert_allclose(lifted[:3], [0.45, 0.0, 0.225], atol=4e-3)
     assert abs(lifted[3]) > np.cos(np.radians(2.0)), "it has not turned"
     assert wrench(world)[2] == pytest.approx(-(0.73 + 0.3) * 9.81, rel=0.02)
     state = world.capture()

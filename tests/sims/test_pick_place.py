@@ -100,7 +100,7 @@ def test_a_captured_cell_goes_on_in_the_same_way_with_the_part_in_the_jaw(cell):
         world.run(q_c)
         ends.append(world.capture().parts.tobytes())
     assert ends[0] == ends[1]
-    assert np.linalg.norm(world.capture().parts[0, :3] - state.parts[0, :3]) < 2e-3, "it is still held"
+    assert np.linalg.norm(world.capture().parts[0, :3] - state.parts[0, :3]) < 5e-3, "it is still held"
 
 
 def test_no_way_of_failing_beats_standing_still_and_none_beats_the_expert(cell):

@@ -99,21 +99,19 @@ class PyBulletWorld:
         before = np.concatenate((self._aim[None], reached[:-1]))
         velocity = (reached - before) * (self._feed_forward / self._dt_s)
         c, step, motor, beside = self._client, p.stepSimulation, p.setJointMotorControlArray, self._beside()
-        if len(self._arms) == 1:  # most cells; saves the slicing
-            arm = self._arms[0]
-            for aim, dq in zip(before.tolist(), velocity.tolist(), strict=True):
-                motor(*arm.motor, aim, dq, arm.tau_max, arm.gains, arm.ones, physicsClientId=c)
-                step(physicsClientId=c)
-                if beside:
-                    self._look_beside()
-        else:
-            for aim, dq in zip(before, velocity, strict=True):
-                for arm in self._arms:
-                    rows = aim[arm.rows].tolist(), dq[arm.rows].tolist()
-                    motor(*arm.motor, *rows, arm.tau_max, arm.gains, arm.ones, physicsClientId=c)
-                step(physicsClientId=c)
-                if beside:
-                    self._look_beside()
+        orders = []
+        for arm in self._arms:
+            aim, dq = before[:, arm.rows], velocity[:, arm.rows]
+            if arm.fingers:
+                targets, rates = arm.finger_targets(len(q_c))
+                aim, dq = np.concatenate((aim, targets), axis=1), np.concatenate((dq, rates), axis=1)
+            orders.append((arm, aim.tolist(), dq.tolist()))
+        for tick in range(len(q_c)):
+            for arm, aims, speeds in orders:
+                motor(*arm.motor, aims[tick], speeds[tick], arm.tau_max, arm.gains, arm.ones, physicsClientId=c)
+            step(physicsClientId=c)
+            if beside:
+                self._look_beside()
         self._aim[:], self._q_c[:] = reached[-1], q_c[-1]
 
     def run_torque(self, tau_c: NDArray[np.float64]) -> None:
@@ -130,6 +128,8 @@ class PyBulletWorld:
         for arm in self._arms:
             tau = self._tau[arm.rows].tolist()
             p.setJointMotorControlArray(arm.body, arm.joints, p.TORQUE_CONTROL, forces=tau, physicsClientId=c)
+            if arm.fingers:
+                arm.drive_fingers()
         p.stepSimulation(physicsClientId=c)
         if self._beside():
             self._look_beside()
@@ -245,10 +245,11 @@ class PyBulletWorld:
         self._actuators = Actuators(self._scene, self._models, self._dt_s)
         self._actuators.reset(state.q_c)
         self._feed_forward = np.concatenate([np.full(len(a.joints), a.servo.feed_forward) for a in self._arms])
-        for arm, (gap, rate) in zip(self._arms, state.tools.tolist(), strict=True):
+        tools = zip(self._arms, state.tools.tolist(), state.tools_c.tolist(), strict=True)
+        for arm, (gap, rate), command in tools:
             for joint, q, dq in zip(arm.joints, state.q[arm.rows], state.dq[arm.rows], strict=True):
                 p.resetJointState(arm.body, joint, q, dq, physicsClientId=c)
-            arm.place_tool(gap, rate)
+            arm.place_tool(gap, rate, command)
         for body, row in zip(self._parts, state.parts.tolist(), strict=True):
             p.resetBasePositionAndOrientation(body, row[:3], (*row[4:7], row[3]), physicsClientId=c)
             p.resetBaseVelocity(body, row[7:10], row[10:13], physicsClientId=c)

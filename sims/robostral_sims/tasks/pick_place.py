@@ -72,7 +72,7 @@ class PickPlace:
         "bias_yaw",
         "noise",
         "noise_yaw",
-        contact_stiffness=(5e4, 5e5),
+        contact_stiffness=(2e5, 1e6),
         round=Range(0.0, 1.0, 0.0, "ours: above 0.5 the part is a cylinder [1]"),
     )
 
@@ -226,6 +226,8 @@ _CARRY_M, _SLOPE, _NEAR_M = 0.08, 2.5, 0.003
 _OPEN_M, _CLOSED_M = 0.08, 0.0
 _WIDEST_M, _NARROWEST_M = 0.0435, 0.03
 """Gaps between which the jaw holds a part."""
+_TILT_RAD = 0.06
+"""Tilt at which the jaw lets go all the same: it ends on the table."""
 _LOW_M = 0.003
 """Height over the goal, as seen, at which the jaw lets go."""
 
@@ -240,12 +242,13 @@ def expert_kernel(obs: Figures, chunk: NDArray[np.float32]) -> None:
         g[i] -= _LEAD_S * obs[i] if carried else 0.0
     for step in range(chunk.shape[0]):
         row = chunk[step]
-        aside, turned, off, skew = math.hypot(e[0], e[1]), _norm(e, 3), math.hypot(g[0], g[1]), _norm(g, 3)
+        aside, turned, off, skew = math.hypot(e[0], e[1]), _norm(e, 3), math.hypot(g[0], g[1]), abs(g[5])
         closing = gap_c < 0.5 * _OPEN_M
         holding = closing and _NARROWEST_M < gap < _WIDEST_M and aside < 0.02 and abs(e[2]) < 0.02
         loose = 1.0 if closing else 2.0
         row[6] = _OPEN_M
-        if off < loose * 0.003 and skew < loose * 0.02 and -g[2] < loose * _LOW_M:
+        flat = math.hypot(g[3], g[4]) < _TILT_RAD
+        if off < loose * 0.003 and skew < loose * 0.02 and flat and -g[2] < loose * _LOW_M:
             risen = min(max((gap - 0.048) / 0.012, 0.0), 1.0)  # up, once the fingers are off the part
             _move(0.0, 0.0, risen * (_CARRY_M + e[2]), -e[2], row)
             _turn(0.0, 0.0, 0.0, row)
