@@ -20,7 +20,7 @@ _FINGER_GAIN = 0.2
 iteration of Bullet's solver adds little to the grip; 0.2 reaches 35 N in ten iterations. With more, motors at their
 limit win over the gear between the fingers; with 0.2 a part may already wander 3 mm off the middle."""
 _RESUMED_M = 0.004
-"""How much narrower a jaw that is placed on a part wants to be at once [m]; with more its fingers jump into the part."""
+"""How much narrower a jaw that is placed on a part wants to be at once [m]; with more its fingers jump into it."""
 _STIFF_N = 1e4
 """What the constraints of a jaw's gear and a vacuum's seal may exert [N]: more than any tool."""
 
