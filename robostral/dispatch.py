@@ -102,11 +102,12 @@ def _print_overview(commands: Mapping[str, EntryPoint]) -> None:
         "usage: robostral COMMAND [--help]\n\n"
         "Train small robot policies, ship them as signed bundles, run them behind a guard.\n"
     )
+    width = max(map(len, commands))
     for name in sorted(commands):
         try:
-            print(f"  {name:8} {_summary(_load(commands[name]))}")
+            print(f"  {name:{width}} {_summary(_load(commands[name]))}")
         except ConfigError as error:
-            print(f"  {name:8} not available here: {error.__cause__}")
+            print(f"  {name:{width}} not available here: {error.__cause__}")
     print("\nStart here: robostral demo")
 
 

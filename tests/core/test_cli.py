@@ -176,7 +176,7 @@ def test_a_reader_that_goes_away_is_no_error(site, args):
 def test_help_is_light_and_quick():
     program = (
         "import sys; from robostral.cli import call; code = call(['--help'])\n"
-        "heavy = {'torch', 'pybullet', 'onnxruntime', 'gymnasium', 'mujoco', 'matplotlib', 'onnx'} & set(sys.modules)\n"
+        "heavy = {'torch', 'pybullet', 'onnxruntime', 'mujoco', 'matplotlib', 'onnx'} & set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else code)"
     )
     started = time.monotonic()

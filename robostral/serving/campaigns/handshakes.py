@@ -14,6 +14,8 @@ from robostral.serving.client import PolicyClient
 
 CUT_S = 1.0
 """Within this time a revoked robot's session must end [s]."""
+ANSWER_S = 5.0
+"""Within this time a server takes or refuses a connection [s]."""
 _ENDS = {zmq.EVENT_HANDSHAKE_FAILED_AUTH, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL}
 Socket = zmq.Socket[bytes]
 
@@ -104,9 +106,12 @@ def _arming(rig: Rig, name: str) -> Callable[[Socket], None]:
 
 def _watch(monitor: Socket) -> bool:
     seen: set[int] = set()
+    deadline = time.monotonic() + ANSWER_S  # of all events: a client whose server is gone dials for ever
     while not seen & (_ENDS | {zmq.EVENT_DISCONNECTED, zmq.EVENT_HANDSHAKE_SUCCEEDED}):
-        if not monitor.poll(5000):
-            raise ServingError("the server neither took nor refused a connection")
+        if not monitor.poll(max(0, int(1000 * (deadline - time.monotonic())))):
+            raise ServingError(
+                f"the server neither took nor refused a connection in {ANSWER_S:g} s; seen: {sorted(seen)}"
+            )
         seen.add(recv_monitor_message(monitor)["event"])
     return zmq.EVENT_HANDSHAKE_SUCCEEDED in seen
 
