@@ -81,11 +81,11 @@ def start(site, *args: str) -> subprocess.Popen[str]:
 def test_overview_lists_every_command_even_one_that_cannot_load(site, capsys, args):
     assert call(args) == 0
     out, err = capsys.readouterr()
-    rows = {line.split()[0]: line.strip() for line in out.splitlines() if line.startswith("  ")}
-    assert rows["well"] == "well     Say a word."
-    assert rows["both"] == "both     well | short"
-    assert rows["half"] == "half     not available here: No module named 'no_such_module'"
-    assert rows["lost"].startswith("lost     not available here: ")
+    rows = dict(line.split(maxsplit=1) for line in out.splitlines() if line.startswith("  "))
+    assert rows["well"] == "Say a word."
+    assert rows["both"] == "well | short"
+    assert rows["half"] == "not available here: No module named 'no_such_module'"
+    assert rows["lost"].startswith("not available here: ")
     assert "bundle" in rows
     assert err == ""
 
