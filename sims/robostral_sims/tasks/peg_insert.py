@@ -211,7 +211,7 @@ Friction keeps the peg behind the command, so that inside the core its own turns
 _BACK = 0.65
 """From there the command goes back by this share of the radius in one step; the whole of it would be a blow where the
 peg catches the rim on its way."""
-_FRICTION, _BIAS_N, _WALL_BLEND_M = 0.9, 4.0, 1.0e-3
+_FRICTION, _BIAS_N, _WALL_BLEND_M = 1.1, 4.0, 1.0e-3
 """Friction holds the peg back by no more than this coefficient times the force, and this much for what the sensor and
 the joints add: a peg that stays further behind the command leans on the wall of the hole."""
 
