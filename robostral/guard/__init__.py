@@ -135,6 +135,11 @@ class Guard:
         """Bits of the limits that changed the last passed command."""
         return int(self.state[META, LIMITED_BITS])
 
+    @property
+    def rejected(self) -> int:
+        """How many answers of all kinds were rejects; a stop that was asked for (STOPPED) is none."""
+        return int(self.counts[Reason.LIMITED + 1 :].sum() - self.counts[Reason.STOPPED])
+
     def reset(self, q: FloatArray) -> int:
         """Start at rest in the measured pose `q` [rad], shape (n,); return PASSED, or why the guard stays locked."""
         return int(kernels.reset_kernel(*self.tables, self._vector(q)))

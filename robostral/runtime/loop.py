@@ -24,7 +24,8 @@ from robostral.signals import Signals
 
 FloatArray = NDArray[np.float64]
 
-_MOVING = frozenset({Mode.MOVING, Mode.JOG, Mode.RUN, Mode.COAST})
+_FOLLOWING = frozenset({Mode.RUN, Mode.COAST})
+_MOVING = _FOLLOWING | {Mode.MOVING, Mode.JOG}
 
 
 class Loop:
@@ -116,7 +117,7 @@ class Loop:
         row["read_ns"] = clock.now_ns() - began
         self._hear_operator(began)
         self._ask_policy()
-        self.questions.hear(self.ladder.mode in {Mode.RUN, Mode.COAST})
+        self.questions.hear(self.ladder.mode in _FOLLOWING)
         self.motion.slew()
         self._act[self.ladder.mode](began)
         row["compute_ns"] = clock.now_ns() - began
@@ -200,7 +201,7 @@ class Loop:
         return Answer.DONE
 
     def _begin_run(self, needs_goal: bool, now_ns: int) -> Answer:
-        if self.questions.too_slow:
+        if self.questions.latency.too_slow:
             return Answer.TOO_SLOW
         if (self.ladder.mode, Event.GOAL) not in TABLE:
             return Answer.WRONG_MODE
@@ -247,7 +248,8 @@ class Loop:
         return Answer.DONE
 
     def _ask_policy(self) -> None:
-        if not self.questions.due(self._tick) or self._plant.status != PlantStatus.OK:
+        due = self.questions.due(self._tick, self.ladder.mode in _FOLLOWING)
+        if not due or self._plant.status != PlantStatus.OK:
             return
         state, external = self._plant.state, self._external
         if external.places:
@@ -263,7 +265,7 @@ class Loop:
             late_ns, cause = external_late_ns, Cause.EXTERNAL_STALE
         mode = self.ladder.supply(late_ns, cause)
         if mode == Mode.RUN:
-            self._fed = self.questions.path.set_point(self.motion.speed, self._q_d)
+            self._fed = self.questions.set_point(self._tick, now_ns, self.motion.speed, self._q_d)
             self._check(self.guard.step(self._q_d))
         elif mode == Mode.COAST:
             self._check(self.guard.coast())
@@ -351,7 +353,8 @@ class Loop:
         row["guard"], row["chunk_verdict"], row["latency_ns"] = (
             self._guard_reason, questions.verdict, questions.latency_ns,
         )  # fmt: skip
-        row["server_us"] = questions.server_us
+        row["server_us"], row["synchronous"] = questions.server_us, questions.latency.synchronous
+        row["smooth_latency_ns"], row["max_latency_ns"] = questions.latency.smooth_ns, questions.latency.trained_ns
         row["wakeup_ns"], row["overrun"], row["speed"] = wakeup_ns, overruns, self.motion.speed
         row["seq"], row["written"] = questions.path.seq, written
         row["rung"] = self._rung(began)
@@ -368,7 +371,7 @@ class Loop:
 
     def _tell(self, now_ns: int, overruns: int) -> None:
         status, guard, questions = self._report.status, self.guard, self.questions
-        verdicts, test = questions.inbox.verdicts, self.self_test
+        verdicts, test, latency = questions.inbox.verdicts, self.self_test, questions.latency
         status["t_ns"], status["tick"], status["mode"], status["cause"] = (
             now_ns, self._tick, self.ladder.mode, self.ladder.cause,
         )  # fmt: skip
@@ -377,10 +380,11 @@ class Loop:
         status["held"] = self.motion.held
         status["overruns"], status["dropped_rows"] = overruns, self._mailbox.ticks.dropped
         status["guard_passed"] = guard.counts[Reason.PASSED] + guard.counts[Reason.LIMITED]
-        status["guard_rejected"] = guard.counts[Reason.LIMITED + 1 : Reason.STOPPED].sum()
+        status["guard_rejected"] = guard.rejected
         status["chunks"] = verdicts[Reason.PASSED]
         status["chunks_refused"] = verdicts.sum() - verdicts[Reason.PASSED]
-        status["latency_us"], status["max_latency_us"] = 1e-3 * questions.smooth_latency_ns, questions.max_latency_us
+        status["latency_us"], status["max_latency_us"] = 1e-3 * latency.smooth_ns, 1e-3 * latency.trained_ns
+        status["synchronous"] = latency.synchronous
         status["wakeups"], status["worst_wakeup_us"] = test.count, 1e-3 * test.worst_ns
         status["late_wakeups"] = test.late
         status["stops"], status["left"] = self.ladder.stops, self.left
