@@ -119,14 +119,15 @@ def evidence(plant: Plant, shots: Sequence[Shot], rejected: int) -> dict[str, An
     Every claim is a count of failures in n trials; 0 in n bounds the rate by 3 / n at 95 %.
     """
     log = runlog.read(plant.runtime.folder)
-    valid_s = min(plant.bundle.sealed.contract.action.chunk_valid_s, plant.runtime.config.max_chunk_age_s)
+    cap_s = plant.runtime.config.max_chunk_age_s
+    valid_s = min(plant.bundle.sealed.contract.action.chunk_valid_s, cap_s)
     limits = plant.runtime.arm.limits.array
     kinds = {kind: [shot for shot in shots if shot.kind == kind] for kind in dict.fromkeys(s.kind for s in shots)}
     stops = judge.stops(log, valid_s)
     failures = {
         "limit violations": judge.violations(log, plant.period_s, limits),
         "braking too late": sum(not stop.in_time for stop in stops),
-        "stale commands executed": judge.stale(log, valid_s),
+        "stale commands executed": judge.stale(log, valid_s, cap_s),
         "resumed without re-arm": judge.resumed(log),
         "stopped without cause": sum(_stopped(log, shot) for shot in shots if shot.harmless),
         "log gaps above 100 ms": _gaps(log, shots, plant.period_s),

@@ -29,7 +29,7 @@ class Stop:
 
 
 def stops(log: RunLog, valid_s: float) -> list[Stop]:
-    """Find every stop for want of a chunk, in order.
+    """Find every stop for want of a chunk while chunks were streamed, in order.
 
     Args:
         log: The run's log.
@@ -39,6 +39,7 @@ def stops(log: RunLog, valid_s: float) -> list[Stop]:
     t_ns, mode, cause, age = (ticks[name] for name in ("t_ns", "mode", "cause", "setpoint_age_ns"))
     wrote_ns = t_ns + ticks["compute_ns"]
     braking = (mode == Mode.BRAKE) & np.isin(cause, (Cause.CHUNK_STALE, Cause.CHUNK_USED_UP))
+    braking &= ticks["synchronous"] == 0  # such a stop begins at rest, where no validity runs out
     found = []
     for begin in (np.flatnonzero(braking[1:] & ~braking[:-1]) + 1).tolist():
         fed = np.flatnonzero(age[:begin] >= 0)
@@ -72,9 +73,16 @@ def violations(log: RunLog, dt: float, limits: NDArray[np.float64]) -> int:
     return sum(finding["violations"] for finding in found.values())
 
 
-def stale(log: RunLog, valid_s: float) -> int:
-    """Count the ticks that were fed by a chunk whose observation was too old."""
-    late = log.ticks["setpoint_age_ns"] > round(1e9 * valid_s) + 1_000_000  # the age is taken after the decision
+def stale(log: RunLog, valid_s: float, cap_s: float) -> int:
+    """Count the ticks that were fed by a chunk whose observation was too old.
+
+    Args:
+        log: The run's log.
+        valid_s: How long a streamed chunk may be used after its observation [s].
+        cap_s: How long a synchronous one may be [s].
+    """
+    bound_s = np.where(log.ticks["synchronous"] == 1, cap_s, valid_s)
+    late = log.ticks["setpoint_age_ns"] > 1e9 * bound_s + 1_000_000  # the age is taken after the decision
     return int((late & (log.ticks["mode"] == Mode.RUN)).sum())
 
 

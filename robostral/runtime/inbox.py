@@ -14,10 +14,11 @@ class Inbox:
     """The loop's own memory of what it asked; nothing that a peer echoes is believed without it.
 
     Args:
-        valid_ns: How long after its observation a chunk may be used [ns].
+        valid_ns: The attribute's first value.
         bundle: First 8 bytes of the armed bundle's digest, as a number.
 
     Attributes:
+        valid_ns: How long after its observation an answer may be taken [ns].
         session: Chunks of another one are refused.
         seq: Number of the last question.
         taken: Number of the last question whose answer was taken.
@@ -27,7 +28,7 @@ class Inbox:
     def __init__(self, valid_ns: int, bundle: int) -> None:
         self.session = self.seq = self.taken = 0
         self.verdicts: NDArray[np.int64] = np.zeros(len(Reason), np.int64)
-        self._valid_ns, self._bundle = valid_ns, bundle
+        self.valid_ns, self._bundle = valid_ns, bundle
         self._t_obs_ns = [0] * _REMEMBERED
         self._consumed = [0.0] * _REMEMBERED
 
@@ -61,7 +62,7 @@ class Inbox:
         oldest = max(self.taken, self.seq - _REMEMBERED)
         if not oldest < seq <= self.seq or t_obs_ns != self._t_obs_ns[seq % _REMEMBERED]:
             return Reason.ORDER
-        if not 0 <= now_ns - t_obs_ns < self._valid_ns:
+        if not 0 <= now_ns - t_obs_ns < self.valid_ns:
             return Reason.AGE
         if int(chunk["bundle"]) != self._bundle:
             return Reason.CONTRACT

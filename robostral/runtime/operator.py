@@ -166,8 +166,8 @@ def explain(request: Request, answer: Answer, status: Status) -> str:
         Answer.START_POSE: f"not armed: the guard refuses the measured pose ({status.guard}), "
         f"q = {_numbers(status.q)} rad",
         Answer.PLANT: f"not armed: the plant reports {status.plant}" + _NO_DATA.get(status.plant, ""),
-        Answer.TOO_SLOW: f"no {op}: the policy answers in {latency:.1f} ms (smoothed), "
-        f"it was trained for {trained:.1f} ms at most",
+        Answer.TOO_SLOW: f"no {op}: the policy answers in {latency:.1f} ms (smoothed), it was trained for "
+        f"{trained:.1f} ms, and max_chunk_age_s of the preset lets no chunk live that long",
         Answer.NOT_AT_REST: f"no '{op}': the arm moves; wait until it stands",
         Answer.BAD_VALUE: f"{op}: {_numbers(request.args)} is not a usable value",
         Answer.NO_SIGNAL: f"no {op}: an external signal is missing or older than the contract allows",

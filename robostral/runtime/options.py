@@ -28,11 +28,11 @@ class LoopOptions:
         workspace: Where the guard lets the tcp go.
         keep_out: Shapes in `base` that the guard keeps the arm out of.
         reduced: Whether the tcp is limited to 250 mm/s.
-        max_chunk_age_s: The site's own cap on the age of a chunk [s].
+        max_chunk_age_s: The site's own cap on the age of a chunk, streamed or synchronous [s].
         speed: Speed override at the start, (0, 1].
         session: Number of the first session; the next ones count up from it.
         bundle: First 8 bytes of the armed bundle's digest, as a number; answers of another one are refused.
-        max_latency_s: No goal is taken while the policy answers slower than this, smoothed [s].
+        max_latency_s: Chunks are synchronous while the policy takes longer than this, smoothed [s].
         strict: Whether late wake-ups before the first arming forbid it.
         fits: Whether the policy may run on a chain with another tool.
     """

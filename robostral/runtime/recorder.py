@@ -49,6 +49,7 @@ class LogWriter:
         self._names = [name for name in dtype.names or () if name != "pad"]
         self._offset_ns = time.time_ns() - time.monotonic_ns()
         self._last: tuple[int, ...] = ()
+        self._synchronous = 0
         self._writer = Writer(self._file, chunk_size=1 << 20, compression=CompressionType.ZSTD)
         # The library keeps an entry for each chunk until the end: for days of them there is no room.
         self._remembered: list[Any] = vars(self._writer)["_Writer__chunk_indices"]
@@ -65,6 +66,9 @@ class LogWriter:
             self._add(self._tick, t_ns, row)
             if row["op"] not in _STREAMED:
                 self.event(t_ns, row["tick"], "operator", f"{Op(row['op']).name}: {Answer(row['answer']).name}")
+            if row["synchronous"] != self._synchronous:
+                self._synchronous = row["synchronous"]
+                self.event(t_ns, row["tick"], "latency", _say_latency(row))
             state = tuple(row[name] for name in _CHANGES)
             if state != self._last:
                 self._last, changed = state, True
@@ -218,6 +222,12 @@ def _describe(row: Mapping[str, Any]) -> str:
     if row["cause"] == Cause.GUARD:
         text += f" (guard reason {row['guard']})"
     return text + (f" (plant status {row['plant']})" if row["plant"] else "")
+
+
+def _say_latency(row: Mapping[str, Any]) -> str:
+    kind = "synchronous chunks" if row["synchronous"] else "streamed chunks again"
+    smooth, trained = 1e-6 * row["smooth_latency_ns"], 1e-6 * row["max_latency_ns"]
+    return f"{kind}: the policy takes {smooth:.1f} ms (smoothed), trained for {trained:.1f} ms"
 
 
 def _tick_schema(dtype: np.dtype[np.void], names: list[str]) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class Answer(IntEnum):
     """The plant is not ready; its status is in the status record."""
     NOT_AT_REST = 5
     TOO_SLOW = 6
-    """The policy answers slower than it was trained for."""
+    """The policy takes longer than the site lets any chunk live."""
     NO_SIGNAL = 7
     """An external signal is missing or too old."""
     SELF_TEST = 8
@@ -119,7 +119,7 @@ def status_dtype(sizes: Sizes) -> np.dtype[np.void]:
         ("overruns", "i8"), ("dropped_rows", "i8"), ("guard_passed", "i8"), ("guard_rejected", "i8"),
         ("latency_us", "f8"), ("max_latency_us", "f8"), ("chunks", "i8"), ("chunks_refused", "i8"),
         ("stops", "i8"), ("left", "i8"), ("held", "i8"), ("twin", "i8"), ("wakeups", "i8"), ("worst_wakeup_us", "f8"),
-        ("late_wakeups", "i8"),
+        ("late_wakeups", "i8"), ("synchronous", "i8"),
     )  # fmt: skip
 
 
@@ -142,7 +142,8 @@ def tick_dtype(sizes: Sizes) -> np.dtype[np.void]:
     Times in ns, -1 where there is nothing to measure. `wakeup_ns` is the lateness of the tick, `compute_ns` runs from
     its begin to just before the write, `setpoint_age_ns` from the observation behind the set-point to that write,
     `latency_ns` from an observation packed to its chunk in the mailbox; `server_us` are the server's own queue,
-    inference and total time of that chunk [µs]. `op` is the operator's command handled in this tick, with its `answer`.
+    inference and total time of that chunk [µs]. `smooth_latency_ns` above `max_latency_ns`, the trained one, makes
+    chunks `synchronous`. `op` is the operator's command handled in this tick, with its `answer`.
     `tau` is what the driver measured [N·m], for `robostral identify`.
     """
     n = sizes.n
@@ -152,6 +153,7 @@ def tick_dtype(sizes: Sizes) -> np.dtype[np.void]:
         ("op", "i8"), ("answer", "i8"),
         ("wakeup_ns", "i8"), ("read_ns", "i8"), ("compute_ns", "i8"), ("write_ns", "i8"), ("overrun", "i8"),
         ("setpoint_age_ns", "i8"), ("latency_ns", "i8"), ("server_us", "i8", (3,)), ("speed", "f8"),
+        ("synchronous", "i8"), ("smooth_latency_ns", "i8"), ("max_latency_ns", "i8"),
         ("q", "f8", (n,)), ("dq", "f8", (n,)), ("q_c", "f8", (n,)), ("tau", "f8", (n,)),
         ("goal", "f8", (max(sizes.external, 1),)),
     )  # fmt: skip

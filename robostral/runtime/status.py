@@ -19,6 +19,7 @@ class Status(msgspec.Struct, frozen=True):
         goal: Position and quat_wxyz; None before the first goal of a session.
         goal_error_m, goal_error_rad: From the measured tcp to the goal.
         latency_us, max_latency_us: Observation packed to chunk usable, smoothed; and what the policy was trained for.
+        synchronous: Whether the arm therefore waits at rest for each chunk.
         server: What the transport says about the policy server.
         twin: Whether the plant is a simulated one.
         held: Whether the path stands still until `resume`.
@@ -43,6 +44,7 @@ class Status(msgspec.Struct, frozen=True):
     goal_error_rad: float
     latency_us: float
     max_latency_us: float
+    synchronous: bool
     chunks: int
     chunks_refused: int
     guard_passed: int
@@ -64,9 +66,14 @@ class Status(msgspec.Struct, frozen=True):
         goal = f", {1e3 * self.goal_error_m:.1f} mm from the goal" if self.goal else ""
         late = f", WOKE UP {self.worst_wakeup_us:.0f} µs LATE in the self-test" if self.late_wakeups else ""
         lost = f", {self.lost_rows} ticks NOT LOGGED" if self.lost_rows else ""
+        waits = (
+            f", SYNCHRONOUS chunks: the policy takes {1e-3 * self.latency_us:.1f} ms, "
+            f"trained for {1e-3 * self.max_latency_us:.1f} ms"
+        )
         return (
             f"{self.mode} ({self.cause}){', held' if self.held else ''}{goal}, tick {self.tick}, "
-            f"speed {self.speed:.0%}, {self.stops} stops, {self.overruns} overruns{late}{lost}, server: {self.server}"
+            f"speed {self.speed:.0%}, {self.stops} stops, {self.overruns} overruns{late}{lost}"
+            f"{waits if self.synchronous else ''}, server: {self.server}"
         )
 
 
@@ -104,6 +111,7 @@ class StatusReader:
                 "lost_rows": self._lost_rows,
                 "twin": bool(loop["twin"]),
                 "held": bool(loop["held"]),
+                "synchronous": bool(loop["synchronous"]),
                 "late_wakeups": bool(loop["late_wakeups"]),
                 "goal": loop["goal"].tolist() if loop["goal_set"] else None,
                 "connected": bool(self._link["connected"]),

@@ -31,7 +31,7 @@ from robostral.serving.keys import KeyStore
 from robostral.serving.wire import Reply, Status
 
 SILENCE_S = 0.1
-"""A server that answers no request for this long has gone: dial again."""
+"""A server that answers no request for this long, and for the request's own budget, has gone: dial again."""
 AWAKE_S = 0.003
 """How long a rung bell keeps this process awake: the loop rings it a tick before an observation comes. Falling asleep
 and being woken costs 50 to 80 µs at each of several hand-overs, measured on two virtual cores."""
@@ -63,6 +63,7 @@ class Link:
         self._chunk = records.empty(mailbox.chunk.dtype)
         self._state = records.empty(mailbox.link.dtype)
         self._dial_at, self._unanswered_since = 0.0, math.inf
+        self._silence_s = SILENCE_S
         self._known, self._taken, self._heard = known or {}, {bundle.digest.hex()}, ""
         self.connected = False
 
@@ -96,8 +97,8 @@ class Link:
         if self.connected:
             if self._client.lost:
                 self._lose("the server has no session for us any more")
-            elif now - self._unanswered_since > SILENCE_S:
-                self._lose(f"the server is silent for {1e3 * SILENCE_S:.0f} ms")
+            elif now - self._unanswered_since > self._silence_s:
+                self._lose(f"the server is silent for {1e3 * self._silence_s:.0f} ms")
         elif may_dial and now >= self._dial_at:
             try:
                 self.dial(DIAL_S)
@@ -112,6 +113,7 @@ class Link:
         if self.connected and self._client.send(obs["obs"], *numbers):
             self._state["sent"] += 1
         self._unanswered_since = min(self._unanswered_since, time.monotonic())
+        self._silence_s = max(SILENCE_S, 1e-6 * float(obs["budget_us"]))
 
     def receive(self) -> int:
         """Hand every waiting reply to the loop, stamped with its arrival; return how many there were."""

@@ -1,5 +1,6 @@
 """A cell for tests of the run time: a plant that follows exactly, and a linear policy that really reaches its goals."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from robostral.errors import DriverError
 from robostral.kinematics.fk import tcp_kernel
 from robostral.kinematics.jacobian import jacobian_kernel
 from robostral.kinematics.se3 import quat_from_matrix_kernel
+from robostral.oracle import count_violations
 from robostral.requirements import requirements_of
+from robostral.runtime import records
 from robostral.runtime.lockstep import LockStep
 from robostral.runtime.options import LoopOptions
 from robostral.signals import obs_field
@@ -133,6 +136,42 @@ def armed(
     cell.tick()
     assert cell.ask("rearm") == 0
     return cell, plant
+
+
+def violations(rows: np.ndarray, dt: float = 0.002) -> int:
+    """Judge the commands as written, in order, with a new segment where a re-arm read the pose anew."""
+    written = rows[rows["written"] == 1]
+    cuts = np.flatnonzero(written["session"][1:] != written["session"][:-1]) + 1
+    found = count_violations(written["q_c"], dt, ARM.limits.array, [0, *cuts.tolist()])
+    return sum(finding["violations"] for finding in found.values())
+
+
+def mute(cell: LockStep) -> None:
+    cell.mailbox.ring_bell = lambda: None
+
+
+def delayed(cell: LockStep, ticks: Callable[[], int]) -> None:
+    """Let every answer arrive `ticks()` control ticks after its question; order and content stay."""
+    policy, waiting, now = cell.source._policy, [], [0]
+    chunk = records.empty(cell.mailbox.chunk.dtype)
+
+    def ring() -> None:
+        obs = cell.mailbox.obs.take()
+        if obs is not None:  # else the bell was rung a tick ahead
+            waiting.append((now[0] + ticks(), obs.copy()))
+
+    def advance() -> None:
+        now[0] += 1
+        while waiting and waiting[0][0] <= now[0]:
+            obs = waiting.pop(0)[1]
+            for name in ("session", "seq", "t_obs_ns"):
+                chunk[name] = obs[name]
+            chunk["chunk"] = policy.infer(obs["obs"][None])[0]
+            chunk["t_arrival_ns"] = cell.clock.now_ns()
+            cell.mailbox.chunk.publish(chunk)
+
+    cell.mailbox.ring_bell = ring
+    cell._advance = advance
 
 
 def write_bundle(folder: Path, contract: Contract | None = None) -> Path:

@@ -155,7 +155,7 @@ def test_a_stop_without_a_re_arm_and_a_late_brake_are_counted() -> None:
     n = 100
     ticks = {name: np.zeros(n, np.int64) for name in ("tick", "t_ns", "mode", "cause", "op", "compute_ns")}
     ticks["tick"], ticks["t_ns"] = np.arange(n), 2_000_000 * np.arange(n)
-    ticks["setpoint_age_ns"] = np.full(n, -1)
+    ticks["setpoint_age_ns"], ticks["synchronous"] = np.full(n, -1), np.zeros(n, np.int64)
     ticks["mode"][10:50], ticks["mode"][50:60], ticks["mode"][60:] = Mode.RUN, Mode.BRAKE, Mode.HOLD
     ticks["cause"][50:] = Cause.CHUNK_STALE
     ticks["setpoint_age_ns"][10:40] = 2_000_000 * np.arange(30)
@@ -167,8 +167,10 @@ def test_a_stop_without_a_re_arm_and_a_late_brake_are_counted() -> None:
     assert [stop.in_time for stop in late] == [False]
     assert [stop.in_time for stop in in_time] == [True]
     assert late[0].rest_ms == pytest.approx(20.0)
-    assert judge.stale(log, 0.020) == 19
-    assert judge.stale(log, 0.080) == 0
+    assert judge.stale(log, 0.020, 0.080) == 19
+    assert judge.stale(log, 0.080, 0.080) == 0
+    ticks["synchronous"][:] = 1
+    assert (judge.stale(log, 0.020, 0.080), judge.stale(log, 0.020, 0.040)) == (0, 9)
 
 
 def test_a_soaked_cell_neither_stops_nor_grows(tmp_path: Path) -> None:

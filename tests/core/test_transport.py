@@ -120,7 +120,7 @@ def test_a_server_that_goes_is_noticed_and_found_again_and_nothing_waited_for_it
     def keep_asking() -> bool:
         nonlocal seq
         seq += 1
-        rig.ask(seq)
+        rig.ask(seq, budget_us=120_000)
         return not transport._link.connected
 
     rounds(transport, keep_asking)
