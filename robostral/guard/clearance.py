@@ -187,6 +187,15 @@ def end_watch(table: FloatArray, state: FloatArray, watched: int) -> bool:
 
 
 @kernel
+def jacobian_next(model: FloatArray, state: FloatArray) -> FloatArray:
+    """Compute the Jacobian at the candidate, axes of `base`, into `JACOBIAN`; return it as shape (6, n)."""
+    n = model.shape[0] - EXTRA_ROWS
+    J = state[at.JACOBIAN, : 6 * n].reshape((6, n))
+    pose_jacobian_kernel(model, state[at.NEXT_Q, :n], J)
+    return J
+
+
+@kernel
 def survey_condition(model: FloatArray, table: FloatArray, state: FloatArray) -> tuple[bool, float]:
     """Bound the condition number at the candidate; compute it where the bound is not below the figure to slow at.
 
@@ -201,9 +210,7 @@ def survey_condition(model: FloatArray, table: FloatArray, state: FloatArray) ->
         change += table[at.SWING, i] * abs(state[at.NEXT_W, i])
     most, least = meta[at.S_MOST] + change, meta[at.S_LEAST] - change
     if least <= 0.0 or most > slow * least:
-        J = state[at.JACOBIAN, : 6 * n].reshape((6, n))
-        pose_jacobian_kernel(model, state[at.NEXT_Q, :n], J)
-        singular_values_kernel(J, state[at.SIGMA])
+        singular_values_kernel(jacobian_next(model, state), state[at.SIGMA])
         most, least = state[at.SIGMA, 0], state[at.SIGMA, min(6, n) - 1]
     condition = min(most / least, MOST_CONDITION) if least > 0.0 else MOST_CONDITION
     meta[at.S_MOST_NEXT], meta[at.S_LEAST_NEXT], meta[at.CONDITION_NEXT] = most, least, condition

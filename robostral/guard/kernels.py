@@ -20,6 +20,7 @@ from robostral.guard.braking import (
     HITS,
     STOPS,
     distance,
+    fastest,
     publish,
     room_of,
     simulate_stop,
@@ -297,8 +298,10 @@ def stop_path(model: FloatArray, table: FloatArray, state: FloatArray, cause: in
         w, b = state[at.NEXT_W, i], state[at.NEXT_B, i]
         reach += table[at.LEVER, i] * state[at.STOP_REACH, i]
         peak += table[at.LEVER, i] * peak_bound(w, b, table[at.D, i])
-    if reach <= room and peak <= table[at.FIGURE, at.TCP_STEP] and state[at.META, at.CLEAR] != 0.0:
-        return STOPS, at.PATH_UNKNOWN
+    if reach <= room and state[at.META, at.CLEAR] != 0.0:
+        most = table[at.FIGURE, at.TCP_STEP]
+        if peak <= most or fastest(model, table, state) <= most:
+            return STOPS, at.PATH_UNKNOWN
     together = simulate_stop(model, table, state, at.NEXT_Q, at.PATH_TOGETHER, speed)
     if together == STOPS:
         return STOPS, at.PATH_TOGETHER

@@ -11,10 +11,12 @@ from robostral import guard as guards
 from robostral.arm import load_arm
 from robostral.guard import SINGULAR, Guard, Reason, Workspace
 from robostral.guard import table as at
+from robostral.guard.braking import fastest
 from robostral.guard.checks import KEEP_OUT_DISTANCE, LOOK_MARGIN
-from robostral.guard.stop import stop_extent, stop_step, taper_room
+from robostral.guard.stop import peak_bound, stop_bound, stop_extent, stop_step, taper_room
 from robostral.keep_out import KeepOut, KeepOutBox, KeepOutPlane, KeepOutSphere
 from robostral.kinematics.condition import condition
+from robostral.kinematics.fk import tcp_kernel
 from robostral.oracle import count_taper_violations, link_poses
 
 FloatArray = NDArray[np.float64]
@@ -273,3 +275,32 @@ def test_without_checks_nothing_but_the_joints_binds(direction: list[float]) -> 
     guard = push(cell(), direction)
     assert guard.reason == Reason.PASSED
     assert guard.rejected == 0
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_bound_of_the_tcp_speed_in_a_stop_holds_and_is_near(seed: int) -> None:
+    """From any state, each joint stopping by itself; nearer by half than levers alone tell."""
+    arm, rng = (UR, FR3)[seed % 2], np.random.default_rng(seed)
+    guard, n = Guard(arm.chain, arm.limits, 0.004), arm.chain.n
+    assert guard.reset(arm.home.copy()) == Reason.PASSED
+    share, T = 10.0 ** rng.uniform(-2, 0), np.zeros((2, 4, 4))
+    q, w, b = guard.state[at.NEXT_Q, :n], guard.state[at.NEXT_W, :n], guard.state[at.NEXT_B, :n]
+    q[:] = arm.home + rng.uniform(-0.1, 0.1, n)
+    w[:], b[:] = rng.uniform(-1, 1, (2, n)) * guard.table[[at.V, at.A], :n] * [[0.3 * share], [share]]
+    A, D = guard.table[at.A], guard.table[at.D]
+    for i in range(n):
+        guard.state[at.STOP_REACH, i] = stop_bound(w[i], b[i], A[i], D[i])
+    bound = fastest(arm.chain.model, guard.table, guard.state)
+    levers = sum(guard.table[at.LEVER, i] * peak_bound(w[i], b[i], D[i]) for i in range(n))
+    assert bound < levers
+    tcp_kernel(arm.chain.model, q - w, T[0])
+    most = 0.0
+    while w.any() or b.any():
+        tcp_kernel(arm.chain.model, q, T[1])
+        most = max(most, float(np.linalg.norm(T[1, :3, 3] - T[0, :3, 3])))
+        T[0] = T[1]
+        for i in range(n):
+            b[i] = stop_step(w[i], b[i], A[i], D[i])
+        w += b
+        q += w
+    assert most <= bound < 4.0 * most
