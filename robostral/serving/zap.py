@@ -45,8 +45,8 @@ class Authenticator:
 def open_router(context: zmq.Context[zmq.Socket[bytes]], secret: bytes, domain: str, max_message: int) -> Router:
     """Make a ROUTER that only peers whom the authenticator lets into `domain` can talk to.
 
-    ZMTP's heartbeats stay off on both sides: in libzmq 4.3.5 one that falls due on a connection which broke while its
-    queue was full ends the process (libzmq issue 4841). A robot without an answer dials again by itself; TCP's
+    ZMTP's heartbeats stay off on both sides: with them a flood ended the process by an assertion of libzmq 4.3.5,
+    probably by one that fell due on a broken connection with a full queue (libzmq issue 4841). A robot without an answer dials again by itself; TCP's
     keep-alive clears up after one that vanished.
     """
     router = context.socket(zmq.ROUTER)

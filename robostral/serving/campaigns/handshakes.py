@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,8 @@ def knock(endpoint: str, arm: Callable[[Socket], None], n: int) -> int:
         arm(dealer)
         monitor = dealer.get_monitor_socket()
         dealer.connect(endpoint)
-        dealer.send(b'{"type":"hello"}')
+        with suppress(zmq.Again):  # refused already, and nobody left to send to: waiting would be for ever
+            dealer.send(b'{"type":"hello"}', zmq.NOBLOCK)
         accepted += _watch(monitor)
         dealer.disable_monitor()
         monitor.close()
