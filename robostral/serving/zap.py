@@ -46,8 +46,8 @@ def open_router(context: zmq.Context[zmq.Socket[bytes]], secret: bytes, domain: 
     """Make a ROUTER that only peers whom the authenticator lets into `domain` can talk to.
 
     ZMTP's heartbeats stay off on both sides: with them a flood ended the process by an assertion of libzmq 4.3.5,
-    probably by one that fell due on a broken connection with a full queue (libzmq issue 4841). A robot without an answer dials again by itself; TCP's
-    keep-alive clears up after one that vanished.
+    probably by one that fell due on a broken connection with a full queue (libzmq issue 4841). A robot without an
+    answer dials again by itself; TCP's keep-alive clears up after one that vanished.
     """
     router = context.socket(zmq.ROUTER)
     router.curve_server, router.curve_secretkey = True, secret
