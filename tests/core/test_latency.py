@@ -1,15 +1,19 @@
 """Laws of slow policies: beyond the trained latency the arm waits at rest for each chunk, and still gets there."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from servo_cell import armed, delayed, far_goal, make_contract, mute, near_goal, violations
 
+from robostral.runtime import runlog
 from robostral.runtime.ladder import Cause, Mode
 from robostral.runtime.latency import PATIENCE, Latency
 from robostral.runtime.lockstep import LockStep
 from robostral.runtime.options import LoopOptions
+from robostral.runtime.recorder import LogWriter
 from robostral.runtime.records import Answer
 
 TRAINED = LoopOptions(max_latency_s=0.02)
@@ -134,6 +138,20 @@ def test_held_and_slowed_arms_go_on_synchronously() -> None:
     cell.run_until(lambda s: s.goal_error_m < 1e-3, 40.0)
     assert cell.status.goal_error_m < 1e-3
     assert (violations(cell.rows), cell.status.stops) == (0, 0)
+
+
+def test_the_log_tells_the_switch_and_the_way_back_with_their_figures(tmp_path: Path) -> None:
+    cell, _ = armed(options=TRAINED)
+    ticks = [3]
+    delayed(cell, lambda: ticks[0])
+    for ticks[0] in (3, 21, 3):
+        cell.tick(1000)
+    log = LogWriter(tmp_path / "log.mcap", cell.rows.dtype, {})
+    log.ticks(cell.rows)
+    log.close()
+    told = [event.text for event in runlog.read(tmp_path / "log.mcap").events if event.kind == "latency"]
+    assert [text.split(":")[0] for text in told] == ["synchronous chunks", "streamed chunks again"]
+    assert all(text.endswith("ms (smoothed), trained for 20.0 ms") for text in told)
 
 
 @given(st.lists(st.integers(0, 2_000_000_000), max_size=60))
