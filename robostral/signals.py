@@ -261,6 +261,7 @@ class Signals:
         self.tools, self.obs_size = len(contract.tools), contract.obs_size
         self.plan, self.external_size, self.sensor_size = _plan(contract, self.tools)
         self.bounds: FloatArray = np.array([action.low, action.high])
+        self._tool_bounds: FloatArray = self.bounds[:, len(action.low) - self.tools :]
         self.scale = action.dt_s if action.kind == "joint_velocity" else 1.0
         self._model, self._of_tcp = chain.model, action.kind == "tcp_pose_delta"
         self._posture: FloatArray = np.array(action.posture, dtype=np.float64)
@@ -287,8 +288,8 @@ class Signals:
 
     def tool_set_points(self, chunk: NDArray[np.float32]) -> FloatArray:
         """Return a chunk's set-points of the tools inside their bounds, shape (horizon, k)."""
-        first = len(self.bounds[0]) - self.tools
-        return np.clip(chunk[:, first:].astype(np.float64), self.bounds[0, first:], self.bounds[1, first:])
+        low, high = self._tool_bounds  # of tiny arrays np.clip costs three times as much
+        return np.minimum(np.maximum(chunk[:, -self.tools :], low), high) if self.tools else np.empty((len(chunk), 0))
 
 
 def _plan(contract: Contract, tools: int) -> tuple[NDArray[np.int64], int, int]:

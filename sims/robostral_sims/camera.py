@@ -42,11 +42,12 @@ def apart_kernel(a: FloatArray, b: FloatArray, free_turn: bool) -> tuple[float, 
 
 
 @kernel
-def look_kernel(pose: FloatArray, error: FloatArray, out: FloatArray) -> None:
-    """Add an error, position [m] and yaw [rad], shape (4,), to a pose, 7 numbers."""
-    w, z = math.cos(0.5 * error[3]), math.sin(0.5 * error[3])
+def look_kernel(pose: FloatArray, bias: FloatArray, spread: FloatArray, noise: FloatArray, out: FloatArray) -> None:
+    """Add the error bias + spread * noise, position [m] and yaw [rad], shape (4,) each, to a pose, 7 numbers."""
     for i in range(3):
-        out[i] = pose[i] + error[i]
+        out[i] = pose[i] + (bias[i] + spread[i] * noise[i])
+    half = 0.5 * (bias[3] + spread[3] * noise[3])
+    w, z = math.cos(half), math.sin(half)
     out[3], out[4] = w * pose[3] - z * pose[6], w * pose[4] - z * pose[5]
     out[5], out[6] = w * pose[5] + z * pose[4], w * pose[6] + z * pose[3]
 
@@ -56,18 +57,21 @@ class Mounting:
 
     Args:
         base: Where the arm stands.
+
+    Attributes:
+        back: Pose of `world` in `base`, p [m] and quat_wxyz, shape (7,).
     """
 
     def __init__(self, base: Pose) -> None:
         w, x, y, z = base.quat_wxyz
         self._base, back = np.array([*base.p, w, x, y, z]), np.array([0.0, 0.0, 0.0, w, -x, -y, -z])
-        self._back = np.empty(7)
-        chain_kernel(back, np.array([*(-np.array(base.p)), 1.0, 0.0, 0.0, 0.0]), self._back)
+        self.back: FloatArray = np.empty(7)
+        chain_kernel(back, np.array([*(-np.array(base.p)), 1.0, 0.0, 0.0, 0.0]), self.back)
 
     def in_base(self, part: FloatArray) -> FloatArray:
         """Return a pose in `base`: p [m] and quat_wxyz, shape (7,), from the first 7 numbers in `world`."""
         out = np.empty(7)
-        chain_kernel(self._back, part, out)
+        chain_kernel(self.back, part, out)
         return out
 
     def in_world(self, pose: FloatArray) -> Pose:
@@ -94,5 +98,5 @@ class PartCamera:
     def look(self, pose: FloatArray) -> FloatArray:
         """Return the pose in `base` that is told of a part at `pose`, p [m] and quat_wxyz, shape (7,) both."""
         out = np.empty(7)
-        look_kernel(pose, self._bias + self._spread * self._rng.standard_normal(4), out)
+        look_kernel(pose, self._bias, self._spread, self._rng.standard_normal(4), out)
         return out

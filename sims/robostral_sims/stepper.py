@@ -69,8 +69,9 @@ class CellStepper:
         if "wrench" in seen and (scene.arms[0].sensor is None or contract.action.impedance is None):
             raise ConfigError("obs.wrench: this cell has no force/torque sensor, or its law has no impedance")
         self._sensors = np.zeros(self._signals.sensor_size)
-        self._tool_rows = slice(0, k * ("tool" in seen))
-        self._tool_c_rows = slice(self._tool_rows.stop, self._tool_rows.stop + k * ("tool_c" in seen))
+        first = k * ("tool" in seen)
+        self._tool_rows = list(enumerate(self._tool_arms[:first]))
+        self._tool_c_rows = list(enumerate(self._tool_arms if "tool_c" in seen else [], first))
         self._reads_wrench = "wrench" in seen
 
     def reset(self, world: World, start: Start, task: Task, scene: Scene, latency_s: float = 0.0) -> None:
@@ -114,9 +115,10 @@ class CellStepper:
             world.read_parts(truth.parts)
         if self._tool_arms:
             world.read_tools(truth.tools)
-            if self._tool_rows.stop:
-                self._sensors[self._tool_rows] = truth.tools[self._tool_arms, 0]
-            self._sensors[self._tool_c_rows] = self._tools_c[self._tool_arms]
+            for row, arm in self._tool_rows:
+                self._sensors[row] = truth.tools[arm, 0]
+            for row, arm in self._tool_c_rows:
+                self._sensors[row] = self._tools_c[arm]
         if self._path is not None:
             if self._reads_wrench:
                 self._sensors[-6:] = self._path.wrist.reading
@@ -140,23 +142,29 @@ class CellStepper:
         passed, late = divmod(self._late, ticks)
         self._waiting.append(chunk)
         self._follow(slice(0, late))
-        if len(self._waiting) > passed:
-            self._adopt(self._waiting.popleft(), passed)
+        lived = 0
+        if len(self._waiting) > passed and self._adopt(self._waiting.popleft(), passed):
+            self._live(slice(0, late))
+            self._world.set_tools(self._tools_c)
+            lived = late
         self._follow(slice(late, ticks))
+        self._live(slice(lived, ticks))  # in one call where no tool is commanded, for that costs less
         self.truth.time_s[0] += self._step_s
         return None if self._guard.reason == Reason.PASSED else f"guard: {self._guard.reason.name}"
 
-    def _adopt(self, chunk: NDArray[np.float32], passed: int) -> None:
-        """Follow a chunk, of which `passed` steps are over, from the last command on."""
+    def _adopt(self, chunk: NDArray[np.float32], passed: int) -> bool:
+        """Follow a chunk, of which `passed` steps are over, from the last command on; say if it commands a tool."""
         self._seam[:] = self._guard.q_c
         self._left, self._followed_s = self._knots[: len(chunk) - passed], 0.0
         self._signals.knots(chunk[passed:], self._seam, self._left)
-        if self._tool_arms:
-            self._tools_c[self._tool_arms] = self._signals.tool_set_points(chunk[passed : passed + 1])[0]
-            self._world.set_tools(self._tools_c)
+        if not self._tool_arms:
+            return False
+        before = self._tools_c.tolist()
+        self._tools_c[self._tool_arms] = self._signals.tool_set_points(chunk[passed : passed + 1])[0]
+        return before != self._tools_c.tolist()
 
     def _follow(self, ticks: slice) -> None:
-        """Live through some ticks of this step: reference, guard, then the law and the World."""
+        """Let reference and guard go through some ticks of this step; with impedance the law and the World, too."""
         q_c, codes = self._q_c[ticks], self._codes[ticks]
         if not len(codes):
             return
@@ -164,5 +172,9 @@ class CellStepper:
             self._path.run(self._seam, self._left, self._step_s, self._followed_s, len(codes))
         else:
             policy_step(self._guard, self._seam, self._left, self._step_s, self._followed_s, q_c, codes)
-            self._world.run(q_c)
         self._followed_s += len(codes) * self._dt_s
+
+    def _live(self, ticks: slice) -> None:
+        """Let the World's servos follow what the guard passed in some ticks of this step."""
+        if self._path is None and ticks.start < ticks.stop:
+            self._world.run(self._q_c[ticks])

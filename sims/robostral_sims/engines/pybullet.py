@@ -96,23 +96,15 @@ class PyBulletWorld:
         if self._tau is not None:
             self._hold_still()
         reached = self._actuators.positions(q_c)
-        before = np.concatenate((self._aim[None], reached[:-1]))
-        velocity = (reached - before) * (self._feed_forward / self._dt_s)
         c, step, motor, beside = self._client, p.stepSimulation, p.setJointMotorControlArray, self._beside()
-        orders = []
-        for arm in self._arms:
-            aim, dq = before[:, arm.rows], velocity[:, arm.rows]
-            if arm.fingers:
-                targets, rates = arm.finger_targets(len(q_c))
-                aim, dq = np.concatenate((aim, targets), axis=1), np.concatenate((dq, rates), axis=1)
-            orders.append((arm, aim.tolist(), dq.tolist()))
+        orders = [(*arm.drive(self._aim, reached), arm.motor, arm.strength) for arm in self._arms]
         for tick in range(len(q_c)):
-            for arm, aims, speeds in orders:
-                motor(*arm.motor, aims[tick], speeds[tick], arm.tau_max, arm.gains, arm.ones, physicsClientId=c)
-            step(physicsClientId=c)
+            for aims, speeds, (body, joints, mode), (tau_max, gains, ones, client) in orders:
+                motor(body, joints, mode, aims[tick], speeds[tick], tau_max, gains, ones, client)
+            step(c)
             if beside:
                 self._look_beside()
-        self._aim[:], self._q_c[:] = reached[-1], q_c[-1]
+        self._q_c[:] = q_c[-1]
 
     def run_torque(self, tau_c: NDArray[np.float64]) -> None:
         """Advance by one tick under joint torques [N·m], shape (n,), in place of the servos; gravity acts too."""
@@ -126,10 +118,7 @@ class PyBulletWorld:
         self.read(q, dq, self._measured[2])
         self._tau[:] = self._actuators.torques(tau_c, dq)
         for arm in self._arms:
-            tau = self._tau[arm.rows].tolist()
-            p.setJointMotorControlArray(arm.body, arm.joints, p.TORQUE_CONTROL, forces=tau, physicsClientId=c)
-            if arm.fingers:
-                arm.drive_fingers()
+            arm.drive_torque(self._tau[arm.rows].tolist())
         p.stepSimulation(physicsClientId=c)
         if self._beside():
             self._look_beside()
@@ -148,7 +137,7 @@ class PyBulletWorld:
     def read(self, q: NDArray[np.float64], dq: NDArray[np.float64], tau: NDArray[np.float64]) -> None:
         """Fill measured positions [rad], velocities [rad/s] and motor torques [N·m], shape (n,) each."""
         for arm in self._arms:
-            states = p.getJointStates(arm.body, arm.joints, physicsClientId=self._client)
+            states = arm.states()[: len(arm.joints)]
             q[arm.rows], dq[arm.rows], _, tau[arm.rows] = zip(*states, strict=True)
         if self._tau is not None:
             tau[:] = self._tau
@@ -244,7 +233,6 @@ class PyBulletWorld:
         self._tools_c, self._speeds = np.zeros_like(state.tools_c), np.zeros_like(state.belts)
         self._actuators = Actuators(self._scene, self._models, self._dt_s)
         self._actuators.reset(state.q_c)
-        self._feed_forward = np.concatenate([np.full(len(a.joints), a.servo.feed_forward) for a in self._arms])
         tools = zip(self._arms, state.tools.tolist(), state.tools_c.tolist(), strict=True)
         for arm, (gap, rate), command in tools:
             for joint, q, dq in zip(arm.joints, state.q[arm.rows], state.dq[arm.rows], strict=True):
@@ -267,7 +255,7 @@ class PyBulletWorld:
 
     def _beside(self) -> bool:
         """Whether a tick has more to do than the arms' motors."""
-        return bool(self._speeds.any()) or any(arm.sucks for arm in self._arms)
+        return any(arm.sucks for arm in self._arms) or bool(self._belts and self._speeds.any())
 
     def _look_beside(self) -> None:
         """Look after seals and belts at the end of a tick."""

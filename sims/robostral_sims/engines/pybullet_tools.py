@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from robostral.arm import Arm
 from robostral.arm.limits import TAU
+from robostral.jit import kernel
 from robostral_sims.engines.pybullet_build import apply_material
 from robostral_sims.scene import ArmMount, Jaw, Material, Scene, Vacuum
 from robostral_sims.solids import parts_of, rotation
@@ -23,6 +24,49 @@ _RESUMED_M = 0.004
 """How much narrower a jaw that is placed on a part wants to be at once [m]; with more its fingers jump into it."""
 _STIFF_N = 1e4
 """What the constraints of a jaw's gear and a vacuum's seal may exert [N]: more than any tool."""
+
+
+_GAP, _GOAL, _SPEED = range(3)
+"""Of a jaw that moves: gap that its motors aim at [m], gap that is commanded [m], and how fast the first may change
+[m/s]."""
+
+
+@kernel
+def finger_kernel(jaw: FloatArray, dt_s: float) -> float:
+    """Advance a jaw, shape (3,), by a tick; return the rate of its gap [m/s]."""
+    most = jaw[_SPEED] * dt_s
+    way: float = min(max(jaw[_GOAL] - jaw[_GAP], -most), most)
+    jaw[_GAP] += way
+    return way / dt_s
+
+
+@kernel
+def motor_kernel(
+    aim: FloatArray, reached: FloatArray, first: int, feed_forward: float, dt_s: float, jaw: FloatArray, out: FloatArray
+) -> None:
+    """Fill what an arm's motors aim at in the next ticks, and how fast.
+
+    Args:
+        aim: Where the set-points of all arms are when the first tick begins [rad], shape (n,); the arm's own become
+            those of the last tick's end.
+        reached: Set-points of all arms at each tick's end [rad], shape (ticks, n).
+        first: The arm's first joint.
+        feed_forward: Share of the set-point's velocity that is fed forward [1].
+        dt_s: Length of a tick [s].
+        jaw: The arm's jaw, see `finger_kernel`.
+        out: Positions [rad, m] and velocities of joints and fingers, shape (2, ticks, joints + fingers).
+    """
+    fingers = 2 if jaw[_SPEED] > 0.0 else 0
+    n = out.shape[2] - fingers
+    for tick in range(out.shape[1]):
+        for i in range(n):
+            out[0, tick, i] = aim[first + i]
+            out[1, tick, i] = (reached[tick, first + i] - aim[first + i]) * (feed_forward / dt_s)
+            aim[first + i] = reached[tick, first + i]
+        if fingers:
+            rate = finger_kernel(jaw, dt_s)
+            for i in range(n, n + 2):
+                out[0, tick, i], out[1, tick, i] = 0.5 * jaw[_GAP], 0.5 * rate
 
 
 class MountedArm:
@@ -42,7 +86,7 @@ class MountedArm:
     Attributes:
         rows: Its joints among those of all arms.
         motor: First arguments of the motor call.
-        tau_max, gains, ones: Last arguments of it.
+        strength: Last arguments of it.
         held: Index of the part that its vacuum holds, -1 for none.
     """
 
@@ -68,11 +112,13 @@ class MountedArm:
         self.fingers = [links[f"finger{k}"] for k in range(2)] if isinstance(self.tool, Jaw) else []
         force = [self.tool.force] * 2 if isinstance(self.tool, Jaw) else []
         self.motor = (body, [*self.joints, *self.fingers], p.POSITION_CONTROL)
-        self.tau_max = [*model.limits.array[TAU].tolist(), *force]
+        tau_max = [*model.limits.array[TAU].tolist(), *force]
         # Bullet's motor: dq_next = dq + positionGain (q_d - q) / dt + velocityGain (dq_d - dq)
-        self.gains = [mount.servo.stiffness * dt_s] * len(self.joints) + [_FINGER_GAIN] * len(self.fingers)
-        self.ones = [1.0] * (len(self.joints) + len(self.fingers))
-        self._dt_s, self._gap_c, self._goal = dt_s, 0.0, 0.0
+        gains = [mount.servo.stiffness * dt_s] * len(self.joints) + [_FINGER_GAIN] * len(self.fingers)
+        self.strength = (tau_max, gains, [1.0] * len(gains), client)
+        self._dt_s = dt_s
+        self._states: Any = None
+        self._jaw = np.array([0.0, 0.0, 2.0 * self.tool.speed if isinstance(self.tool, Jaw) else 0.0])
         self.held, self._seal, self._lost, self._on = -1, -1, False, False
         if self.tool is not None:
             self._build(scene)
@@ -102,51 +148,49 @@ class MountedArm:
         for finger in self.fingers:
             self._p.resetJointState(self.body, finger, gap / 2.0, rate / 2.0, physicsClientId=self._c)
         if isinstance(self.tool, Jaw):  # the grip of one that has closed on something is there within two ticks
-            self._gap_c = max(command, gap - _RESUMED_M) if abs(rate) < 0.5 * self.tool.speed else gap
+            self._jaw[_GAP] = max(command, gap - _RESUMED_M) if abs(rate) < 0.5 * self.tool.speed else gap
 
     def command(self, value: float) -> None:
         """Command the tool: gap of a jaw [m], 1 or 0 of a vacuum."""
         tool = self.tool
         if isinstance(tool, Jaw):
             # What closes on a part goes on to be wanted narrower, up to the grip force; opening begins where it stands
-            gap, self._goal = self.read_tool()[0], value
-            self._gap_c = max(self._gap_c, gap) if value > gap else min(self._gap_c, gap)
+            gap, aim = self.read_tool()[0], float(self._jaw[_GAP])
+            self._jaw[_GAP], self._jaw[_GOAL] = max(aim, gap) if value > gap else min(aim, gap), value
         elif isinstance(tool, Vacuum):
             self._on = value >= 0.5
             if not self._on:
                 self._release()
                 self._lost = False
 
-    def finger_targets(self, ticks: int) -> tuple[FloatArray, FloatArray]:
-        """Return what the fingers' motors aim at in the next ticks [m] and its rate [m/s], shape (ticks, 2) each."""
-        tool, way = self.tool, self._goal - self._gap_c
-        assert isinstance(tool, Jaw)
-        most = 2.0 * tool.speed * self._dt_s * np.arange(1, ticks + 1)
-        gaps = self._gap_c + np.clip(way, -most, most)
-        rates = np.diff(gaps, prepend=self._gap_c) / self._dt_s
-        self._gap_c = float(gaps[-1])
-        return np.repeat(0.5 * gaps[:, None], 2, axis=1), np.repeat(0.5 * rates[:, None], 2, axis=1)
+    def drive(self, aim: FloatArray, reached: FloatArray) -> list[list[list[float]]]:
+        """Return positions and velocities of the motors in the next ticks, see `motor_kernel`."""
+        out, self._states = np.empty((2, len(reached), len(self.motor[1]))), None
+        motor_kernel(aim, reached, self.rows.start, self.servo.feed_forward, self._dt_s, self._jaw, out)
+        driven: list[list[list[float]]] = out.tolist()
+        return driven
 
-    def drive_fingers(self) -> None:
-        """Advance the fingers' motors by a tick without the arm's."""
-        aim, rate = (one[0].tolist() for one in self.finger_targets(1))
-        self._p.setJointMotorControlArray(
-            self.body,
-            self.fingers,
-            self._p.POSITION_CONTROL,
-            aim,
-            rate,
-            self.tau_max[-2:],
-            self.gains[-2:],
-            self.ones[-2:],
-            physicsClientId=self._c,
-        )
+    def drive_torque(self, tau: list[float]) -> None:
+        """Give the joints torques [N·m] for a tick, and advance the fingers' motors."""
+        p, self._states = self._p, None
+        p.setJointMotorControlArray(self.body, self.joints, p.TORQUE_CONTROL, forces=tau, physicsClientId=self._c)
+        if self.fingers:
+            rate = finger_kernel(self._jaw, self._dt_s)
+            ways = [0.5 * float(self._jaw[_GAP])] * 2, [0.5 * rate] * 2
+            strength = [figures[-2:] for figures in self.strength[:3]]
+            p.setJointMotorControlArray(self.body, self.fingers, p.POSITION_CONTROL, *ways, *strength, self._c)
+
+    def states(self) -> Any:
+        """Return Bullet's states of joints and fingers, asked once after a tick."""
+        if self._states is None:
+            self._states = self._p.getJointStates(self.body, self.motor[1], physicsClientId=self._c)
+        return self._states
 
     def read_tool(self) -> tuple[float, float]:
         """Return a jaw's gap [m] and its rate [m/s], a vacuum's seal, 1 or 0, and 0."""
         if not self.fingers:
             return float(self.held >= 0), 0.0
-        (a, da, *_), (b, db, *_) = self._p.getJointStates(self.body, self.fingers, physicsClientId=self._c)
+        (a, da, *_), (b, db, *_) = self.states()[-2:]
         return a + b, da + db
 
     def read_wrench(self, out: FloatArray) -> None:

@@ -11,12 +11,12 @@ from robostral.arm.chain import FloatArray
 from robostral.contract import Action, Contract, Device, Rate
 from robostral.errors import ConfigError
 from robostral.jit import kernel
-from robostral.kinematics.fk import tcp_kernel
+from robostral.kinematics.fk import tcp_kernel, tcp_pose_kernel
 from robostral.kinematics.ik import NoSolution, ik
 from robostral.kinematics.se3 import matrix_from_quat_kernel, quat_from_matrix_kernel
 from robostral.requirements import requirements_of
 from robostral.signals import obs_field
-from robostral_sims.camera import Mounting, PartCamera, apart_kernel
+from robostral_sims.camera import Mounting, PartCamera, apart_kernel, chain_kernel
 from robostral_sims.randomize import NOMINAL, Plant, Range, replace
 from robostral_sims.randomize import ranges as pick
 from robostral_sims.scene import Box, Cylinder, Jaw, Scene
@@ -85,9 +85,9 @@ class PickPlace:
         if "parts" not in scene.regions:
             raise ConfigError(f"task 'PickPlace' needs a region 'parts' in its cell; it has {sorted(scene.regions)}")
         self._arm, self._scene, self.box = arm, scene, scene.regions["parts"]
-        self._mounting, self._T = Mounting(mount.base), np.empty((4, 4))
-        tcp_kernel(arm.chain.model, arm.home, self._T)
-        self._R_home = self._T[:3, :3].copy()
+        self._mounting, T = Mounting(mount.base), np.empty((4, 4))
+        tcp_kernel(arm.chain.model, arm.home, T)
+        self._R_home = T[:3, :3].copy()
         self._check_reach()
         self._held_s, self._camera = 0.0, PartCamera(NOMINAL, np.random.default_rng(0))
         self.contract = _contract(arm, mount.tool)
@@ -120,11 +120,9 @@ class PickPlace:
 
     def judge(self, obs: NDArray[np.float32], chunk: NDArray[np.float32], *, truth: Truth, stopped: bool) -> Verdict:
         """Judge one policy step; success once the part has lain at its goal, let go, for 0.2 s."""
-        part = self._mounting.in_base(truth.parts[0])
-        position, rotation = apart_kernel(part, self._goal, self._round)
-        tcp_kernel(self._arm.chain.model, truth.q, self._T)
-        away = math.dist(part[:3].tolist(), self._T[:3, 3].tolist())
-        lift = max(0.0, float(part[2] - self._goal[2]))
+        position, rotation, away, lift = figures_kernel(
+            self._mounting.back, truth.parts[0], self._goal, self._round, self._arm.chain.model, truth.q
+        )
         there = position <= POSITION_TOLERANCE_M and rotation <= ROTATION_TOLERANCE_RAD
         released = truth.tools[0, 0] >= self._width + RELEASED_M
         held_s, self._held_s = self._held_s, self._held_s + _DT_S if there and released else 0.0
@@ -170,11 +168,10 @@ class PickPlace:
         Returns:
             Chunks, shape (3, 7) or (rows, 3, 7): over the part, down, close, over the goal, down, open, up.
         """
-        rows = np.atleast_2d(obs).astype(np.float64)
+        rows = obs.reshape(-1, obs.shape[-1]).astype(np.float64)
         chunks = np.empty((len(rows), _HORIZON, 7), dtype=np.float32)
-        for row, chunk in zip(rows, chunks, strict=True):
-            expert_kernel(row, chunk)
-        return chunks.reshape(*np.shape(obs)[:-1], _HORIZON, 7)
+        expert_kernel(rows, chunks)
+        return chunks.reshape(*obs.shape[:-1], _HORIZON, 7)
 
     def _draw(self, rng: np.random.Generator, height: float) -> FloatArray:
         """Draw a pose on the table: p [m] and quat_wxyz in `base`, shape (7,)."""
@@ -233,7 +230,39 @@ _LOW_M = 0.003
 
 
 @kernel
-def expert_kernel(obs: Figures, chunk: NDArray[np.float32]) -> None:
+def figures_kernel(
+    back: Figures, part: Figures, goal: Figures, free_turn: bool, model: Figures, q: Figures
+) -> tuple[float, float, float, float]:
+    """Compute what a policy step is judged by.
+
+    Args:
+        back: Pose of `world` in `base`, p [m] and quat_wxyz, shape (7,).
+        part: Pose of the part in `world`; its first 7 numbers.
+        goal: Where it should be, in `base`, shape (7,).
+        free_turn: Whether its turn about z is free.
+        model: `Chain.model`.
+        q: Joint positions [rad], shape (n,).
+
+    Returns:
+        Distance [m] and angle [rad] from the goal, distance from the tcp [m], height over the goal [m].
+    """
+    here = np.empty(7)
+    chain_kernel(back, part, here)
+    position, rotation = apart_kernel(here, goal, free_turn)
+    tcp = tcp_pose_kernel(model, q)
+    x, y, z = here[0] - tcp[9], here[1] - tcp[10], here[2] - tcp[11]
+    return position, rotation, math.sqrt(x * x + y * y + z * z), max(0.0, here[2] - goal[2])
+
+
+@kernel
+def expert_kernel(rows: Figures, chunks: NDArray[np.float32]) -> None:
+    """Fill a chunk for each row, shape (rows, H, 7), from observations, shape (rows, 20)."""
+    for k in range(rows.shape[0]):
+        _chunk(rows[k], chunks[k])
+
+
+@kernel
+def _chunk(obs: Figures, chunk: NDArray[np.float32]) -> None:
     """Fill a chunk, shape (H, 7), from an observation, shape (20,): each row from what the rows before lead to."""
     gap, gap_c, carried = obs[6], obs[7], obs[7] < 0.5 * _OPEN_M and obs[6] < _WIDEST_M
     e, g = obs[8:14].copy(), obs[14:20].copy()
