@@ -204,3 +204,13 @@ def test_moving_parts_have_their_centre_where_they_say(make):
     with pytest.raises(EngineError, match="'hook' has its centre of mass"):
         make(Scene(arms=(ArmMount("ur5e"),), bodies=(Body("hook", lopsided, mass=1.0),)))
     make(Scene(arms=(ArmMount("ur5e"),), bodies=(Body("hook", lopsided),)))
+
+
+def test_a_body_of_more_solids_than_bullet_takes_is_refused(make):
+    def cell(count):
+        solids = tuple(Solid(Box((0.01, 0.01, 0.01)), Pose((0.02 * i, 0.0, 0.0))) for i in range(count))
+        return Scene(arms=(ArmMount("ur5e"),), bodies=(Body("rack", Compound(solids)),))
+
+    make(cell(16))
+    with pytest.raises(EngineError, match="body 'rack' has 17 solids; Bullet takes 16 a body"):
+        make(cell(17))

@@ -30,7 +30,7 @@ class PyBulletWorld:
         drawn: Whether this World is there to be looked at.
 
     Raises:
-        EngineError: Bullet has no free client, or refuses an inertia.
+        EngineError: Bullet has no free client, or refuses an inertia or a body of more primitives than it takes.
         UnknownName: An arm of the scene has no table.
     """
 
@@ -48,7 +48,11 @@ class PyBulletWorld:
         if self._client < 0:
             raise EngineError("PyBullet gives no client: this process holds too many open Worlds; close some")
         home = np.concatenate([arm.home for arm in self._models])
-        self.reset(WorldState.at_rest(scene, home))
+        try:
+            self.reset(WorldState.at_rest(scene, home))
+        except EngineError:
+            self.close()
+            raise
 
     @property
     def n(self) -> int:

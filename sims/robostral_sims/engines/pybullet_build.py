@@ -29,6 +29,8 @@ from robostral_sims.solids import compute_inertia, parts_of, rotation, solids_of
 
 FloatArray = NDArray[np.float64]
 _DOT = '<visual><geometry><box size="0.001 0.001 0.001"/></geometry></visual>'
+_MOST_SOLIDS = 16
+"""PyBullet's MAX_COMPOUND_COLLISION_SHAPES."""
 _GREY = (0.30, 0.33, 0.36, 1.0)
 
 
@@ -42,12 +44,18 @@ def add_body(p: Any, client: int, body: Body, material: Material, *, drawn: bool
     """Create a body from primitives; return its id.
 
     Raises:
-        EngineError: A compound that moves has its centre of mass elsewhere than in its origin.
+        EngineError: More primitives than Bullet takes, or a compound that moves has its centre of mass elsewhere than
+            in its origin.
     """
     solids = solids_of(body.shape)
+    if len(solids) > _MOST_SOLIDS:  # it drops the others without a word
+        raise EngineError(
+            f"body '{body.name}' has {len(solids)} solids; Bullet takes {_MOST_SOLIDS} a body: make it two bodies"
+        )
     collision = p.createCollisionShapeArray(**_shapes(p, solids, "lengths"), physicsClientId=client)
-    visual = -1
-    if drawn:
+    if not drawn:  # see `write_urdf`
+        visual = p.createVisualShape(p.GEOM_BOX, halfExtents=[0.0005] * 3, physicsClientId=client)
+    else:
         colours = [solid.rgba or body.rgba for solid in solids]
         shapes = {key.replace("collision", "visual"): value for key, value in _shapes(p, solids, "lengths").items()}
         visual = p.createVisualShapeArray(**shapes, rgbaColors=colours, physicsClientId=client)
