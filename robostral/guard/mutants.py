@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 FILES = ("stop", "braking", "kernels", "clearance", "torque", "checks", "table", "__init__")
-TESTS = tuple(f"tests/core/test_{name}.py" for name in ("checks", "guard", "clearance", "torque"))
+TESTS = tuple(f"tests/core/test_{name}.py" for name in ("bounds", "checks", "guard", "clearance", "torque"))
 SLOW = (
     "hostile", "poisoned", "bit_for_bit", "ticks_leave", "nearest_allowed", "fastest_allowed", "same_form",
     "every_state", "bound_of_the_condition", "pushed_without_end", "near_a_singular", "from_a_singular",
@@ -41,7 +41,15 @@ of a float (and sums of bits) fail at once in any test, which would flatter the 
 KILLED, SURVIVED, UNFIT = 1, 0, 3
 """How the process of a mutant ends; an unfit mutant cannot even be imported, so it does not count."""
 
-EQUIVALENT: dict[tuple[str, str], str] = {}
+EQUIVALENT: dict[tuple[str, str], str] = {
+    ("clearance", "if least < 0.0 or most > slow * least:"): "at 0 the second half is true, because most is positive",
+    ("checks", "return np.zeros((0, REACH // chain.n))"): "a table without rows has no columns that anyone reads",
+    ("table", "table = np.zeros((CHECKS + len(rows), max(n, 15, rows.shape[1])))"): "the widest row has 9 figures",
+    ("clearance", "if slow > math.inf:"): "without figures nothing is slowed; it only takes longer to find out",
+    ("torque", "if crba_kernel(model, q, work, M) < OK or gravity_kernel(model, q, work, hold) != OK:"): (
+        "gravity_kernel refuses the same poses"
+    ),
+}
 """Mutants that no test can tell from the code: file and changed line, and why."""
 
 

@@ -117,14 +117,15 @@ def test_fr3_keeps_the_speed_of_its_table_near_a_limit_and_uses_it(joint: int, s
     assert rest * 0.9 < ahead < rest * 2.6 + 2e-3, "the table leaves no speed this near to the limit"
 
 
+@pytest.mark.parametrize("begin", [0.0, 3e-5])
 @pytest.mark.parametrize("share", [0.3, 1.0, 3.0])
-def test_room_for_the_taper_is_the_least_that_keeps_it(share: float) -> None:
+def test_room_for_the_taper_is_the_least_that_keeps_it(share: float, begin: float) -> None:
     """Along a whole stop that ends `room` before the limit the vendor's law holds; half the room is too little."""
     A, D = 4e-5, 1e-5
     per = 0.5 * share / A
     half_tick = 0.25 / per
     offset = 1e-3 + half_tick
-    q, w, b = 0.0, 5e-3, 0.0
+    q, w, b = 0.0, 5e-4 if begin else 5e-3, begin
     room, (_, end) = taper_room(w, b, A, D, offset, per), stop_extent(w, b, A, D)
     assert room > 0.0 == taper_room(-w, 0.0, A, D, offset, per) == taper_room(w, 0.0, A, D, offset, 0.0)
     kept, close = [], []
