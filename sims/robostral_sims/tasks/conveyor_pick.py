@@ -1,23 +1,22 @@
 """ConveyorPick: take a part from a moving belt before its end line, and hold it at a pose."""
 
 import math
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robostral.arm import Arm
 from robostral.arm.chain import FloatArray
-from robostral.contract import Action, Contract, Device, Rate
+from robostral.contract import Device
 from robostral.errors import ConfigError
 from robostral.kinematics.fk import tcp_kernel
 from robostral.kinematics.ik import ik
 from robostral.kinematics.se3 import quat_from_matrix_kernel
 from robostral.requirements import requirements_of
-from robostral.signals import obs_field
 from robostral_sims.randomize import NOMINAL, Plant, Range, placed, ranges
 from robostral_sims.scene import Box, Pose, Scene, Vacuum
 from robostral_sims.tasks import Start, Truth, Verdict
+from robostral_sims.tasks.contracts import contract_of, tcp_action
 
 HELD_M, HELD_RAD, HELD_S = 0.010, math.radians(3.0), 0.2
 
@@ -92,7 +91,10 @@ class ConveyorPick:
         tcp_kernel(arm.chain.model, arm.home, self._T)
         self._quat = np.empty(4)
         quat_from_matrix_kernel(self._T[:3, :3].copy(), self._quat)
-        self.contract = _contract(arm)
+        action = tcp_action(arm, (_STEP_M, _STEP_RAD), _DT_S, _HORIZON, tool_most=1.0, unit="m, rad, 1")
+        self.contract = contract_of(
+            "conveyor_pick", arm, _FIELDS, action, _LATENCY_S, Device("cup", ("suction",), (1,))
+        )
         self.requirements = requirements_of(arm, max_latency_s=_LATENCY_S)
 
     def start(self, rng: np.random.Generator, plant: Plant = NOMINAL) -> Start:
@@ -206,23 +208,3 @@ def _towards(left: FloatArray) -> FloatArray:
 
 def _bounded(vector: FloatArray, most: float) -> FloatArray:
     return vector * min(1.0, most / max(float(np.linalg.norm(vector)), 1e-12))
-
-
-def _contract(arm: Arm) -> Contract:
-    n = arm.chain.n
-    bound = (_STEP_M,) * 3 + (_STEP_RAD,) * 3
-    action = Action(
-        kind="tcp_pose_delta",
-        low=(*(-b for b in bound), 0.0),
-        high=(*bound, 1.0),
-        unit="m, rad, 1",
-        frame="base",
-        horizon=_HORIZON,
-        dt_s=_DT_S,
-        chunk_valid_s=_HORIZON * _DT_S,
-        posture=tuple(arm.home.tolist()),
-    )
-    signs: list[Literal[-1, 1]] = [1] * n
-    devices = Device("arm", arm.chain.joint_names, tuple(signs)), Device("cup", ("suction",), (1,))
-    obs = tuple(obs_field(name, n) for name in _FIELDS)
-    return Contract("conveyor_pick", devices, obs, action, Rate(policy_hz=1.0 / _DT_S, trained_latency_s=_LATENCY_S))

@@ -1,7 +1,6 @@
 """PegInsert: push a peg into a hole whose place is known to a few millimetres, by feel, without pressing too hard."""
 
 import math
-from typing import Literal
 
 import msgspec
 import numpy as np
@@ -9,18 +8,18 @@ from numpy.typing import NDArray
 
 from robostral.arm import Arm
 from robostral.arm.chain import FloatArray
-from robostral.contract import Action, Contract, Device, Impedance, Rate
+from robostral.contract import Impedance
 from robostral.errors import ConfigError
 from robostral.jit import kernel
 from robostral.kinematics.fk import tcp_kernel
 from robostral.kinematics.ik import ik
 from robostral.kinematics.se3 import matrix_from_rotvec_kernel, quat_from_matrix_kernel
 from robostral.requirements import requirements_of
-from robostral.signals import obs_field
 from robostral_sims.randomize import NOMINAL, Plant, ranges
 from robostral_sims.scene import Body, Box, Compound, Cylinder, Pose, Scene, Solid, Tool
 from robostral_sims.sensor import MEAN, PEAK, figures_of, sensor_of
 from robostral_sims.tasks import Start, Truth, Verdict
+from robostral_sims.tasks.contracts import contract_of, tcp_action
 
 DEPTH_M = 0.025
 """Depth of the hole."""
@@ -32,6 +31,7 @@ FORCE_LIMIT_N = 30.0
 JOINT_FRICTION = (0.0, 0.1)
 """Coulomb friction [N·m], ours: such an arm measures torque behind its gears and makes up for most of theirs."""
 
+_FIELDS = ("goal_error", "goal_error_c", "wrench")
 _DT_S, _HORIZON, _LATENCY_S = 0.05, 2, 0.02
 _STEP_M, _STEP_RAD = 0.010, 0.04
 _STIFFNESS = (3000.0, 3000.0, 800.0, 30.0, 30.0, 5.0)
@@ -67,7 +67,9 @@ class PegInsert:
         self._peg, self._arm, self._scene = peg_of(scene), arm, scene
         self.box = scene.regions["holes"]
         self._T_hole, self._T = np.eye(4), np.empty((4, 4))
-        self.contract = _contract(arm)
+        impedance = Impedance(_STIFFNESS, (1.0,) * 6, 10.0)
+        action = tcp_action(arm, (_STEP_M, _STEP_RAD), _DT_S, _HORIZON, impedance=impedance)
+        self.contract = contract_of("peg_insert", arm, _FIELDS, action, _LATENCY_S)
         self.requirements = requirements_of(
             arm, max_latency_s=_LATENCY_S, control_hz=(500.0, 1000.0), command_modes=("joint_torque",)
         )
@@ -257,24 +259,3 @@ def search_kernel(obs: FloatArray, chunk: NDArray[np.float32]) -> None:
     angle = math.atan2(y_c, x_c) + turn
     chunk[0, 0] = walk * (grown * math.cos(angle) - x_c) - follow * (x_c - x)
     chunk[0, 1] = walk * (grown * math.sin(angle) - y_c) - follow * (y_c - y)
-
-
-def _contract(arm: Arm) -> Contract:
-    n = arm.chain.n
-    bound = (_STEP_M,) * 3 + (_STEP_RAD,) * 3
-    action = Action(
-        kind="tcp_pose_delta",
-        low=tuple(-x for x in bound),
-        high=bound,
-        unit="m, rad",
-        frame="base",
-        horizon=_HORIZON,
-        dt_s=_DT_S,
-        chunk_valid_s=_HORIZON * _DT_S,
-        posture=tuple(arm.home.tolist()),
-        impedance=Impedance(_STIFFNESS, (1.0,) * 6, 10.0),
-    )
-    signs: list[Literal[-1, 1]] = [1] * n
-    device = Device("arm", arm.chain.joint_names, tuple(signs))
-    obs = tuple(obs_field(name, n) for name in ("goal_error", "goal_error_c", "wrench"))
-    return Contract("peg_insert", (device,), obs, action, Rate(policy_hz=1.0 / _DT_S, trained_latency_s=_LATENCY_S))

@@ -1,26 +1,25 @@
 """PickPlace: grasp a part on the table with a parallel jaw, set it down at a pose elsewhere, let go."""
 
 import math
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robostral.arm import Arm
 from robostral.arm.chain import FloatArray
-from robostral.contract import Action, Contract, Device, Rate
+from robostral.contract import Device
 from robostral.errors import ConfigError
 from robostral.jit import kernel
 from robostral.kinematics.fk import tcp_kernel, tcp_pose_kernel
 from robostral.kinematics.ik import NoSolution, ik
 from robostral.kinematics.se3 import matrix_from_quat_kernel, quat_from_matrix_kernel
 from robostral.requirements import requirements_of
-from robostral.signals import obs_field
 from robostral_sims.camera import Mounting, PartCamera, apart_kernel, chain_kernel
 from robostral_sims.randomize import NOMINAL, Plant, Range, replace
 from robostral_sims.randomize import ranges as pick
 from robostral_sims.scene import Box, Cylinder, Jaw, Scene
 from robostral_sims.tasks import Start, Truth, Verdict
+from robostral_sims.tasks.contracts import contract_of, tcp_action
 
 POSITION_TOLERANCE_M = 0.005
 ROTATION_TOLERANCE_RAD = math.radians(3.0)
@@ -34,7 +33,8 @@ MIN_DISTANCE_M = 0.12
 _DT_S, _HORIZON, _LATENCY_S = 0.04, 3, 0.04
 _STEP_M, _STEP_RAD = 0.015, 0.10
 _OBS = ("tcp_twist", "tool", "tool_c", "part_error", "part_to_goal")
-_MAX_AGE_S = 0.2
+_AGES = dict.fromkeys(("part_error", "part_to_goal"), 0.2)
+"""How old what a camera tells may be [s]."""
 _START_M = (0.10, 0.22)
 """Height of the tcp above the table at the start."""
 
@@ -90,7 +90,10 @@ class PickPlace:
         self._R_home = T[:3, :3].copy()
         self._check_reach()
         self._held_s, self._camera = 0.0, PartCamera(NOMINAL, np.random.default_rng(0))
-        self.contract = _contract(arm, mount.tool)
+        action = tcp_action(arm, (_STEP_M, _STEP_RAD), _DT_S, _HORIZON, tool_most=mount.tool.opening)
+        self.contract = contract_of(
+            "pick_place", arm, _OBS, action, _LATENCY_S, Device("gripper", ("gap",), (1,)), _AGES
+        )
         self.requirements = requirements_of(arm, max_latency_s=_LATENCY_S)
 
     def start(self, rng: np.random.Generator, plant: Plant = NOMINAL) -> Start:
@@ -320,24 +323,3 @@ def _turn(x: float, y: float, z: float, row: NDArray[np.float32]) -> None:
     far = math.sqrt(x * x + y * y + z * z)
     share = min(_GAIN, _TURN_SHARE * _STEP_RAD / max(far, 1e-9))
     row[3], row[4], row[5] = share * x, share * y, share * z
-
-
-def _contract(arm: Arm, jaw: Jaw) -> Contract:
-    n = arm.chain.n
-    bound = (_STEP_M,) * 3 + (_STEP_RAD,) * 3
-    action = Action(
-        kind="tcp_pose_delta",
-        low=(*(-x for x in bound), 0.0),
-        high=(*bound, jaw.opening),
-        unit="m, rad",
-        frame="base",
-        horizon=_HORIZON,
-        dt_s=_DT_S,
-        chunk_valid_s=_HORIZON * _DT_S,
-        posture=tuple(arm.home.tolist()),
-    )
-    signs: list[Literal[-1, 1]] = [1] * n
-    devices = (Device("arm", arm.chain.joint_names, tuple(signs)), Device("gripper", ("gap",), (1,)))
-    ages = dict.fromkeys(("part_error", "part_to_goal"), _MAX_AGE_S)
-    obs = tuple(obs_field(name, n, ages.get(name)) for name in _OBS)
-    return Contract("pick_place", devices, obs, action, Rate(1.0 / _DT_S, _LATENCY_S))

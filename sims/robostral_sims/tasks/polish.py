@@ -1,7 +1,6 @@
 """Polish: go along a path on a curved surface with a constant normal force; where the surface is, only touch tells."""
 
 import math
-from typing import Literal
 
 import msgspec
 import numpy as np
@@ -9,18 +8,18 @@ from numpy.typing import NDArray
 
 from robostral.arm import Arm
 from robostral.arm.chain import FloatArray
-from robostral.contract import Action, Contract, Device, Impedance, Rate
+from robostral.contract import Impedance
 from robostral.errors import ConfigError
 from robostral.jit import kernel
 from robostral.kinematics.fk import tcp_kernel
 from robostral.kinematics.ik import ik
 from robostral.kinematics.se3 import quat_from_matrix_kernel
 from robostral.requirements import requirements_of
-from robostral.signals import obs_field
 from robostral_sims.randomize import NOMINAL, Plant, ranges
 from robostral_sims.scene import Cylinder, Scene
 from robostral_sims.sensor import MEAN_VECTOR, PEAK, figures_of, sensor_of
 from robostral_sims.tasks import Start, Truth, Verdict
+from robostral_sims.tasks.contracts import contract_of, tcp_action
 
 FORCE_N = 20.0
 """Normal force that the path wants."""
@@ -31,6 +30,7 @@ ASIDE_M = 0.010
 PRESS_S, PATH_S = 2.4, 5.0
 """Time to come down and press before the path begins, and the time that the path takes."""
 
+_FIELDS = ("goal_rot6d", "goal_error", "goal_error_c", "wrench")
 _DT_S, _HORIZON, _LATENCY_S = 0.04, 2, 0.02
 _STEP_M, _STEP_RAD = 0.006, 0.04
 _STIFFNESS = (1500.0, 1500.0, 1500.0, 30.0, 30.0, 5.0)
@@ -66,7 +66,9 @@ class Polish:
         self._arm, self._scene, self._radius = arm, scene, self._work.shape.radius
         self._axis, self._T = np.array(self._work.pose.p), np.empty((4, 4))
         self._squares, self._told = np.zeros(2), np.zeros(7)
-        self.contract = _contract(arm)
+        impedance = Impedance(_STIFFNESS, (1.0,) * 6, 10.0)
+        action = tcp_action(arm, (_STEP_M, _STEP_RAD), _DT_S, _HORIZON, impedance=impedance)
+        self.contract = contract_of("polish", arm, _FIELDS, action, _LATENCY_S)
         self.requirements = requirements_of(
             arm, max_latency_s=_LATENCY_S, control_hz=(500.0, 1000.0), command_modes=("joint_torque",)
         )
@@ -190,24 +192,3 @@ def press_kernel(obs: FloatArray, chunk: NDArray[np.float32]) -> None:
     chunk[0, 2] = _FOLLOW * (obs[8] - along * n2) + sink * n2
     for i in range(3):
         chunk[0, 3 + i] = 0.5 * obs[15 + i]
-
-
-def _contract(arm: Arm) -> Contract:
-    n = arm.chain.n
-    bound = (_STEP_M,) * 3 + (_STEP_RAD,) * 3
-    action = Action(
-        kind="tcp_pose_delta",
-        low=tuple(-x for x in bound),
-        high=bound,
-        unit="m, rad",
-        frame="base",
-        horizon=_HORIZON,
-        dt_s=_DT_S,
-        chunk_valid_s=_HORIZON * _DT_S,
-        posture=tuple(arm.home.tolist()),
-        impedance=Impedance(_STIFFNESS, (1.0,) * 6, 10.0),
-    )
-    signs: list[Literal[-1, 1]] = [1] * n
-    device = Device("arm", arm.chain.joint_names, tuple(signs))
-    obs = tuple(obs_field(name, n) for name in ("goal_rot6d", "goal_error", "goal_error_c", "wrench"))
-    return Contract("polish", (device,), obs, action, Rate(policy_hz=1.0 / _DT_S, trained_latency_s=_LATENCY_S))

@@ -1,7 +1,6 @@
 """Reach: bring the tcp to a pose anywhere in a box, from wherever it stands, and settle there."""
 
 import math
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +8,6 @@ from numpy.typing import NDArray
 from robostral.arm import Arm
 from robostral.arm.chain import FloatArray
 from robostral.arm.limits import DDQ, DQ, Q_MAX, Q_MIN
-from robostral.contract import Action, Contract, Device, Rate
 from robostral.errors import ConfigError
 from robostral.jit import kernel
 from robostral.kinematics import NoSolution, condition
@@ -22,10 +20,10 @@ from robostral.kinematics.se3 import (
     quat_from_matrix_kernel,
 )
 from robostral.requirements import requirements_of
-from robostral.signals import obs_field
 from robostral_sims.randomize import NOMINAL, Plant, ranges
 from robostral_sims.scene import Scene
 from robostral_sims.tasks import Start, Truth, Verdict
+from robostral_sims.tasks.contracts import contract_of, joint_action
 
 POSITION_TOLERANCE_M = 0.005
 ROTATION_TOLERANCE_RAD = math.radians(3.0)
@@ -33,6 +31,7 @@ SETTLED_S = 0.2
 MAX_TILT_RAD = math.radians(45.0)
 MAX_YAW_RAD = math.radians(90.0)
 
+_FIELDS = ("q", "dq", "goal_position", "goal_rot6d", "goal_error")
 _DT_S, _HORIZON, _DELTA_RAD, _LATENCY_S = 0.04, 3, 0.06, 0.02
 _GAIN, _BRAKING, _LEAD_S = 0.6, 8.0, 0.03
 """Of the expert: share of what is left per step [1], deceleration [rad/s²], lead of the set-point over the arm [s]."""
@@ -73,7 +72,8 @@ class Reach:
         self.branch = Branch(arm.chain, arm.limits, arm.home)
         self._braking = min(_BRAKING, _BRAKING_SHARE * float(arm.limits.array[DDQ].min()))
         self._delta = min(_DELTA_RAD, round(_SPEED_SHARE * float(arm.limits.array[DQ].min()) * _DT_S, 3))
-        self.contract = _contract(arm, self._delta)
+        action = joint_action((self._delta,) * arm.chain.n, "rad", _DT_S, _HORIZON)
+        self.contract = contract_of("reach", arm, _FIELDS, action, _LATENCY_S)
         self.requirements = requirements_of(arm, max_latency_s=_LATENCY_S)
 
     def sample_goal(self, rng: np.random.Generator) -> FloatArray:
@@ -177,21 +177,3 @@ def _straight(error: FloatArray, dq: FloatArray, delta: float, deceleration: flo
         for i in range(left.shape[0]):
             chunk[step, i] = share * left[i]
             left[i] -= share * left[i]
-
-
-def _contract(arm: Arm, delta: float) -> Contract:
-    n = arm.chain.n
-    obs = tuple(obs_field(name, n) for name in ("q", "dq", "goal_position", "goal_rot6d", "goal_error"))
-    action = Action(
-        kind="joint_position_delta",
-        low=(-delta,) * n,
-        high=(delta,) * n,
-        unit="rad",
-        frame="joint",
-        horizon=_HORIZON,
-        dt_s=_DT_S,
-        chunk_valid_s=_HORIZON * _DT_S,
-    )
-    signs: list[Literal[-1, 1]] = [1] * n
-    device = Device("arm", arm.chain.joint_names, tuple(signs))
-    return Contract("reach", (device,), obs, action, Rate(policy_hz=1.0 / _DT_S, trained_latency_s=_LATENCY_S))

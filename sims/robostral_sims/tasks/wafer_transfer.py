@@ -1,7 +1,6 @@
 """WaferTransfer: bring a wafer from a carrier's slot to another slot or to the aligner pad; it rests on the blade."""
 
 import math
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,14 +8,13 @@ from numpy.typing import ArrayLike, NDArray
 from robostral.arm import Arm
 from robostral.arm.chain import FloatArray
 from robostral.arm.limits import Q_MAX, Q_MIN
-from robostral.contract import Action, Contract, Device, Rate
 from robostral.errors import ConfigError
 from robostral.kinematics.fk import tcp_kernel
 from robostral.requirements import requirements_of
-from robostral.signals import obs_field
 from robostral_sims.randomize import NOMINAL, Plant, Range, placed, ranges
 from robostral_sims.scene import Cylinder, Pose, Scene
 from robostral_sims.tasks import Start, Truth, Verdict
+from robostral_sims.tasks.contracts import contract_of, joint_action
 
 PITCH_M, SLOTS = 0.010, 25
 PLACEMENT_M = 0.0002
@@ -30,6 +28,7 @@ _STICKING = 0.003
 """Relative speed [m/s] that is no slip: engines step along the tangent, so under a wafer that sticks a blade that turns
 at 1.5 rad/s seems to go inwards by `radius * rate² * dt`, 1.4 mm/s at 250 Hz. A real slip has 10 mm/s after a step."""
 
+_FIELDS = ("q", "dq", "part_error", "part_to_goal")
 _DT_S, _HORIZON, _LATENCY_S = 0.04, 3, 0.02
 _DELTA = (0.010, 0.06, 0.026)
 """Greatest deltas of lift [m], theta [rad] and reach [m] per policy step."""
@@ -98,7 +97,8 @@ class WaferTransfer:
         self._radius, self._height = float(zero[0]), float(zero[2])
         self._home = _RETRACTED_M - self._radius - 0.005
         self._range = arm.limits.array[Q_MIN] + [0.03, 0.0, 0.0], arm.limits.array[Q_MAX] - [0.005, 0.0, 0.02]
-        self.contract = _contract(arm)
+        action = joint_action(_DELTA, "m, rad, m", _DT_S, _HORIZON)
+        self.contract = contract_of("wafer_transfer", arm, _FIELDS, action, _LATENCY_S)
         self.requirements = requirements_of(arm, max_latency_s=_LATENCY_S)
 
     def start(self, rng: np.random.Generator, plant: Plant = NOMINAL) -> Start:
@@ -285,20 +285,3 @@ def _profile(error: FloatArray, dq: FloatArray, chunk: NDArray[np.float32]) -> N
             delta = math.copysign(most, left[i])
             chunk[step, i], speed[i] = delta, delta / _DT_S
             left[i] -= delta
-
-
-def _contract(arm: Arm) -> Contract:
-    obs = tuple(obs_field(name, 3) for name in ("q", "dq", "part_error", "part_to_goal"))
-    action = Action(
-        kind="joint_position_delta",
-        low=tuple(-d for d in _DELTA),
-        high=_DELTA,
-        unit="m, rad, m",
-        frame="joint",
-        horizon=_HORIZON,
-        dt_s=_DT_S,
-        chunk_valid_s=_HORIZON * _DT_S,
-    )
-    signs: tuple[Literal[-1, 1], ...] = (1, 1, 1)
-    device = Device("arm", arm.chain.joint_names, signs)
-    return Contract("wafer_transfer", (device,), obs, action, Rate(policy_hz=1.0 / _DT_S, trained_latency_s=_LATENCY_S))
