@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from servo_cell import armed, delayed, far_goal, make_contract, mute, near_goal, violations
+from servo_cell import BOUND, Servo, armed, delayed, far_goal, make_contract, mute, near_goal, violations
 
 from robostral.runtime import runlog
 from robostral.runtime.ladder import Cause, Mode
@@ -138,6 +138,29 @@ def test_held_and_slowed_arms_go_on_synchronously() -> None:
     cell.run_until(lambda s: s.goal_error_m < 1e-3, 40.0)
     assert cell.status.goal_error_m < 1e-3
     assert (violations(cell.rows), cell.status.stops) == (0, 0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_wild_chunks_and_latencies_to_and_fro_stay_inside_every_limit(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+
+    class Wild(Servo):
+        def infer(self, obs: np.ndarray) -> np.ndarray:
+            chunk = super().infer(obs)
+            return rng.choice([-BOUND, BOUND], chunk.shape).astype(np.float32) if rng.random() < 0.4 else chunk
+
+    cell, _ = armed(policy=Wild(), options=TRAINED)
+    base = [10]
+    delayed(cell, lambda: int(base[0] * rng.uniform(0.3, 2.0)))
+    for _ in range(2):
+        for base[0] in (80, 3, 40, 10, 20):
+            cell.ask("goal", *near_goal(int(rng.integers(9))))
+            cell.tick(2500 if base[0] == 3 else 300)
+            if cell.mode == Mode.HOLD:
+                cell.ask("rearm")
+    assert np.count_nonzero(np.diff(cell.rows["synchronous"])) >= 2
+    assert violations(cell.rows) == 0
+    assert cell.rows["setpoint_age_ns"].max() <= CAP_NS
 
 
 def test_the_log_tells_the_switch_and_the_way_back_with_their_figures(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Laws of the transport, against a real server: every bit arrives, nothing queues, nothing is hidden."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -98,6 +99,19 @@ def test_every_bit_of_a_chunk_arrives_with_its_echoes(rig: Rig) -> None:
             assert (chunk["session"], chunk["seq"], chunk["t_obs_ns"]) == (5, seq, rig.obs["t_obs_ns"])
             assert int(chunk["bundle"]) == int.from_bytes(DIGEST[:8], "little")
             assert rig.obs["t_obs_ns"] < chunk["t_arrival_ns"] <= time.monotonic_ns()
+
+
+def test_a_server_is_not_silent_while_the_loop_gives_it_time(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    infer, free = rig.policy.infer, threading.Event()
+    with rig.server() as endpoint:
+        transport = rig.connect(endpoint)
+        rig.ask(1)
+        monkeypatch.setattr(rig.policy, "infer", lambda obs: infer(obs) if free.wait(5.0) else None)
+        until = time.monotonic() + 3.0 * SILENCE_S
+        rounds(transport, lambda: time.monotonic() > until)
+        assert transport._link.connected
+        free.set()
+        assert rounds(transport, rig.mailbox.chunk.take)["seq"] == 1
 
 
 def test_a_late_answer_is_not_handed_on(rig: Rig) -> None:
