@@ -160,7 +160,8 @@ class CellStepper:
         if not self._tool_arms:
             return False
         before = self._tools_c.tolist()
-        self._tools_c[self._tool_arms] = self._signals.tool_set_points(chunk[passed : passed + 1])[0]
+        for arm, set_point in zip(self._tool_arms, self._signals.tool_set_points(chunk[passed]), strict=True):
+            self._tools_c[arm] = set_point
         return before != self._tools_c.tolist()
 
     def _follow(self, ticks: slice) -> None:

@@ -257,7 +257,9 @@ def test_tools_are_commanded_absolutely_and_inside_their_bounds():
     chunk[:, 6], chunk[:, 7] = (0.05, 0.2, -1.0), (0.5, 2.0, 1.0)
     assert signals.knots(chunk, np.zeros(6), knots) == OK
     np.testing.assert_array_equal(knots, 0.0)
-    np.testing.assert_allclose(signals.tool_set_points(chunk), [[0.05, 0.5], [0.08, 1.0], [0.0, 1.0]], atol=1e-7)
+    np.testing.assert_allclose(
+        [signals.tool_set_points(row) for row in chunk], [[0.05, 0.5], [0.08, 1.0], [0.0, 1.0]], atol=1e-7
+    )
 
 
 def test_kernels_run_inside_kernels():

@@ -123,7 +123,7 @@ class PyBulletWorld:
         self._tau[:] = self._actuators.torques(tau_c, dq)
         for arm in self._arms:
             arm.drive_torque(self._tau[arm.rows].tolist())
-        p.stepSimulation(physicsClientId=c)
+        p.stepSimulation(c)
         if self._beside():
             self._look_beside()
 
