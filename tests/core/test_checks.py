@@ -68,6 +68,7 @@ def test_slowing_for_a_singular_pose_has_its_bit() -> None:
     guard = near_singular(-0.42)
     turn_wrist(guard, RATE, 60)
     assert guard.limited & guards.LIMITED_CONDITIONING
+    assert not guard.limited & guards.LIMITED_CLEARANCE
 
 
 @pytest.mark.parametrize("angle", [-0.3, -0.1, 0.0])
@@ -184,6 +185,7 @@ def test_the_arm_slows_and_stops_before_a_shape(zone: KeepOut, first: int, apart
     assert guard.reason == Reason.KEEP_OUT
     assert guard.counts[Reason.KEEP_OUT] == 1
     assert bits & guards.LIMITED_CLEARANCE
+    assert not bits & guards.LIMITED_CONDITIONING
     assert max(speeds) == pytest.approx(0.5, rel=1e-6)
     assert speeds[-1] < 0.1
     while not guard.brake():
@@ -276,6 +278,11 @@ def test_without_checks_nothing_but_the_joints_binds(direction: list[float]) -> 
     guard = push(cell(), direction)
     assert guard.reason == Reason.PASSED
     assert guard.rejected == 0
+
+
+def test_each_limit_has_a_bit_of_its_own() -> None:
+    bits = [getattr(guards, name) for name in guards.__all__ if name.startswith("LIMITED_")]
+    assert sorted(bits) == [1 << k for k in range(7)]
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -41,7 +41,7 @@ def walk(guard: Guard, direction: FloatArray, ticks: int) -> tuple[FloatArray, i
 
 @pytest.mark.parametrize("name", ["ur5e", "panda", "fr3"])
 def test_hostile_steps_never_touch(name: str) -> None:
-    arm, dt, steps = load_arm(name), 0.002, 40_000
+    arm, dt, steps = load_arm(name), 0.002, 25_000
     guard = Guard(arm.chain, arm.limits, dt, capsules=arm.capsules, keep_out=ZONES)
     assert guard.reset(arm.home.copy()) == Reason.PASSED
     log, codes, starts = np.zeros((steps, arm.chain.n)), np.zeros(steps, np.int64), np.zeros(steps, np.int64)

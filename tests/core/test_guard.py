@@ -25,12 +25,12 @@ FloatArray = NDArray[np.float64]
 UR = ARM.limits.array
 BOX = Workspace((-0.8, -0.6, 0.0), (0.8, 0.6, 0.9))
 CAMPAIGNS = [
-    ("ur5e at 500 Hz", UR, 0.002, None, 1e3, 250_000),
-    ("ur5e at 1 kHz, box, tcp 1 m/s", UR, 0.001, BOX, 1.0, 200_000),
-    ("panda at 1 kHz", PANDA, 0.001, None, 1e3, 250_000),
-    ("panda at 1 kHz, box, tcp 1 m/s", PANDA, 0.001, BOX, 1.0, 100_000),
-    ("ur5e with soft jerk at 500 Hz, box, tcp 0.5 m/s", soft(), 0.002, BOX, 0.5, 100_000),
-    ("ur5e at 250 Hz, box, tcp 1.5 m/s", UR, 0.004, BOX, 1.5, 100_000),
+    ("ur5e at 500 Hz", UR, 0.002, None, 1e3, 120_000),
+    ("ur5e at 1 kHz, box, tcp 1 m/s", UR, 0.001, BOX, 1.0, 120_000),
+    ("panda at 1 kHz", PANDA, 0.001, None, 1e3, 120_000),
+    ("panda at 1 kHz, box, tcp 1 m/s", PANDA, 0.001, BOX, 1.0, 60_000),
+    ("ur5e with soft jerk at 500 Hz, box, tcp 0.5 m/s", soft(), 0.002, BOX, 0.5, 60_000),
+    ("ur5e at 250 Hz, box, tcp 1.5 m/s", UR, 0.004, BOX, 1.5, 50_000),
 ]
 SPECIALS = [
     math.nan,
