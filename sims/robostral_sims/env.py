@@ -1,5 +1,6 @@
 """A cell as a Gymnasium environment: spaces from the contract, one policy step per `step`."""
 
+import math
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from robostral.arm import load_arm
 from robostral.contract import Contract, Requirements, Sealed
 from robostral.errors import ConfigError, RobostralError, UnknownName
+from robostral.jit import kernel
 from robostral_sims.catalogue import snake_case
 from robostral_sims.engines import World, WorldState, load_engine
 from robostral_sims.randomize import NOMINAL, draw
@@ -28,6 +30,19 @@ _REWARDS = ("dense", "sparse")
 
 class EnvError(RobostralError):
     """An environment was used in a way that it cannot answer."""
+
+
+@kernel
+def chunk_kernel(
+    action: NDArray[np.float32], middle: NDArray[np.float64], reach: NDArray[np.float64], out: NDArray[np.float32]
+) -> bool:
+    """Fill a chunk [units of the contract] from shares of its bounds, shape (rows, n) both; say if all are finite."""
+    finite = True
+    for i in range(action.shape[0]):
+        for j in range(action.shape[1]):
+            out[i, j] = middle[j] + reach[j] * action[i, j]
+            finite = finite and math.isfinite(action[i, j])
+    return finite
 
 
 class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
@@ -136,7 +151,11 @@ class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
 
     def to_chunk(self, action: NDArray[np.float32]) -> NDArray[np.float32]:
         """Turn actions [shares of the contract's bounds] into chunks [its units]."""
-        return np.asarray(self._middle + self._reach * action, dtype=np.float32)
+        chunk = np.empty(action.shape, dtype=np.float32)
+        chunk_kernel(
+            action.reshape(-1, self._reach.size), self._middle, self._reach, chunk.reshape(-1, self._reach.size)
+        )
+        return chunk
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -178,9 +197,9 @@ class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         action = np.asarray(action, dtype=np.float32)
         if action.shape != self.action_space.shape:
             raise EnvError(f"action has the shape {action.shape}, the contract needs {self.action_space.shape}")
-        if not np.isfinite(action).all():
+        chunk = np.empty(action.shape, dtype=np.float32)
+        if not chunk_kernel(action, self._middle, self._reach, chunk):
             raise EnvError("action holds a NaN or an infinity")
-        chunk = self.to_chunk(action)
         stopped = self._stepper.step(chunk)
         self._steps += 1
         obs = self._stepper.observe()
