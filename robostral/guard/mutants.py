@@ -45,6 +45,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("clearance", "if least < 0.0 or most > slow * least:"): "at 0 the second half is true, because most is positive",
     ("checks", "return np.zeros((0, REACH // chain.n))"): "a table without rows has no columns that anyone reads",
     ("table", "table = np.zeros((CHECKS + len(rows), max(n, 15, rows.shape[1])))"): "the widest row has 9 figures",
+    ("clearance", "for i in range(model.shape[0] + EXTRA_ROWS):"): "columns beyond the joints hold zeros",
     ("clearance", "if slow > math.inf:"): "without figures nothing is slowed; it only takes longer to find out",
     ("torque", "if crba_kernel(model, q, work, M) < OK or gravity_kernel(model, q, work, hold) != OK:"): (
         "gravity_kernel refuses the same poses"
