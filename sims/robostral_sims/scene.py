@@ -10,6 +10,7 @@ from robostral.arm import Arm, load_arm
 from robostral.keep_out import KeepOut
 
 Vector3 = tuple[float, float, float]
+GRAVITY: Vector3 = (0.0, 0.0, -9.81)
 Quaternion = tuple[float, float, float, float]
 
 
@@ -268,7 +269,7 @@ class Scene(_Data, frozen=True):
     keep_out: tuple[KeepOut, ...] = ()
     """What the guard keeps the first arm out of, in its `base`."""
     camera: Camera = Camera()
-    gravity: Vector3 = (0.0, 0.0, -9.81)
+    gravity: Vector3 = GRAVITY
     solver_iterations: int = 20
     """Of an engine that solves contacts iteratively; more where parts are wedged, fewer for speed."""
 
@@ -306,7 +307,7 @@ def load_mounted(mount: ArmMount) -> Arm:
     from robostral_sims.solids import compute_inertia, rotation, transform  # it knows the shapes of this module
 
     arm, tool = load_arm(mount.model), mount.tool
-    gravity = rotation(mount.base).T @ Scene(arms=(mount,)).gravity
+    gravity = rotation(mount.base).T @ GRAVITY
     chain = arm.chain.with_gravity(gravity.tolist())
     if tool is not None:
         chain = chain.with_tcp(transform(tool.tcp))
