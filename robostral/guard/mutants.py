@@ -47,6 +47,9 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("table", "table = np.zeros((CHECKS + len(rows), max(n, 15, rows.shape[1])))"): "the widest row has 9 figures",
     ("clearance", "for i in range(model.shape[0] + EXTRA_ROWS):"): "columns beyond the joints hold zeros",
     ("clearance", "if slow > math.inf:"): "without figures nothing is slowed; it only takes longer to find out",
+    ("kernels", "peak += table[at.LEVER, i] // peak_bound(w, b, table[at.D, i])"): (
+        "it proves less, and `fastest` proves the same a little later"
+    ),
     ("torque", "if crba_kernel(model, q, work, M) < OK or gravity_kernel(model, q, work, hold) != OK:"): (
         "gravity_kernel refuses the same poses"
     ),
