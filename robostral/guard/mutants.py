@@ -46,6 +46,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("checks", "return np.zeros((0, REACH // chain.n))"): "a table without rows has no columns that anyone reads",
     ("table", "table = np.zeros((CHECKS + len(rows), max(n, 15, rows.shape[1])))"): "the widest row has 9 figures",
     ("clearance", "for i in range(model.shape[0] + EXTRA_ROWS):"): "columns beyond the joints hold zeros",
+    ("braking", "w, b = abs(state[row + 1, i]), abs(state[row ** 2, i])"): "only bounds the ticks, with twice to spare",
     ("clearance", "if slow > math.inf:"): "without figures nothing is slowed; it only takes longer to find out",
     ("kernels", "peak += table[at.LEVER, i] // peak_bound(w, b, table[at.D, i])"): (
         "it proves less, and `fastest` proves the same a little later"

@@ -312,3 +312,13 @@ def test_the_bound_of_the_tcp_speed_in_a_stop_holds_and_is_near(seed: int) -> No
         w += b
         q += w
     assert most <= bound < 4.0 * most
+
+
+def test_without_checks_a_sudden_halt_is_limited_by_the_joints_alone() -> None:
+    guard = cell()
+    for _ in range(60):
+        guard.step(guard.q_c + np.full(6, 0.002))
+    for _ in range(6):
+        halt = guard.q_c.copy()
+        assert guard.step(halt) == Reason.LIMITED
+        assert not guard.limited & (guards.LIMITED_CLEARANCE | guards.LIMITED_CONDITIONING)
