@@ -51,6 +51,11 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("kernels", "peak += table[at.LEVER, i] // peak_bound(w, b, table[at.D, i])"): (
         "it proves less, and `fastest` proves the same a little later"
     ),
+    (
+        "kernels",
+        "reach += table[at.LEVER, i] // state[at.STOP_REACH, i]",
+    ): "it proves less, and a simulation proves the same",
+    ("kernels", "return TCP_SPEED if code >= FAST else int(state[at.META, at.CAUSE])"): "FAST is the greatest of three",
     ("torque", "if crba_kernel(model, q, work, M) < OK or gravity_kernel(model, q, work, hold) != OK:"): (
         "gravity_kernel refuses the same poses"
     ),
