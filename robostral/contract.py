@@ -258,7 +258,7 @@ def check_same(ours: Sealed, theirs: Sealed, our_name: str, their_name: str) -> 
 
 
 def diff(a: msgspec.Struct, b: msgspec.Struct) -> list[str]:
-    """List the fields in which two contracts, or two of their parts, differ, one line each; parts that have names are compared by name."""
+    """List the fields in which two contracts, or parts of them, differ; what has a name is compared by name."""
     return _diff("", msgspec.to_builtins(a), msgspec.to_builtins(b))
 
 

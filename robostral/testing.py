@@ -64,8 +64,8 @@ def served_policy(tmp_path: Path) -> Iterator[Callable[[str], "RemotePolicy"]]:
     """
     from robostral.bundle import load
     from robostral.process import Child
-    from robostral.serving.remote import RemotePolicy
     from robostral.serving.keys import KeyStore
+    from robostral.serving.remote import RemotePolicy
 
     with ExitStack() as stack:
 

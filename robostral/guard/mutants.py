@@ -70,7 +70,8 @@ class _Source(importlib.machinery.SourceFileLoader):
 
     def get_code(self, fullname: str) -> CodeType | None:
         """Compile the mutant; no cache of byte code knows it."""
-        return compile(self.source, self.path, "exec")
+        code: CodeType = self.source_to_code(self.source.encode(), self.path)
+        return code
 
 
 class _Finder(importlib.abc.MetaPathFinder):
