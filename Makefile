@@ -28,9 +28,11 @@ mutants: $(VENV)/.dev
 	$(PIP) -e '.[mutants]'
 	nice -n 15 $(BIN)/robostral guard mutants --json guard-mutants.json
 
-# Remake the open weights: train, evaluate 2,000 fresh episodes, sign with KEY (see CONTRIBUTING.md).
+# Remake the open weights: train, evaluate fresh episodes, sign with KEY (see CONTRIBUTING.md).
 weights: $(VENV)/.dev
-	$(BIN)/robostral train ur5e-reach --out policies/robostral_policies/weights/ur5e-reach-v1 $(if $(KEY),--key $(KEY))
+	for name in ur5e-reach ur5e-pick_place panda-pick_place iiwa14-pick_place; do \
+		$(BIN)/robostral train $$name --out policies/robostral_policies/weights/$$name-v1 $(if $(KEY),--key $(KEY)) || exit 1; \
+	done
 
 # The wheel and the sdist, each installed without extras into an empty environment and asked for its help and a bundle.
 build: $(VENV)/.dev
