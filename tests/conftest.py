@@ -1,6 +1,7 @@
 """Settings of every test."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,11 @@ from hypothesis import settings
 # The first example of a kernel's test compiles the kernel: time says nothing here, and the machines are noisy anyway.
 settings.register_profile("robostral", deadline=None)
 settings.load_profile("robostral")
+
+
+# A script's shell starts background jobs with SIGINT ignored, which the programs that tests start would inherit.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
