@@ -3,8 +3,13 @@
 import os
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-_NEEDS = {"gymnasium": "sim", "torch": "train", "safetensors": "train", "onnx": "train", "onnxruntime": "serve"}
+if TYPE_CHECKING:
+    from robostral_policies.evaluate import Evaluation
+
+_TRAIN = ("torch", "safetensors", "onnx", "tensorboard")
+_NEEDS = {"gymnasium": "sim", "onnxruntime": "serve"} | dict.fromkeys(_TRAIN, "train")
 _MAX_WORKERS = 8
 
 
@@ -54,7 +59,7 @@ def train(
             config,
             folder,
             command=shlex.join(command),
-            workers=workers or min(_MAX_WORKERS, os.cpu_count() or 1),
+            workers=workers or _cores(),
             resume=resume,
             key=key,
             device=device,
@@ -62,17 +67,30 @@ def train(
         )
     except KeyboardInterrupt:
         if working_folder(folder).is_dir():
-            again = [*command, "--out", str(folder), "--resume", *(["--key", str(key)] if key else [])]
+            again = [*command, "--out", str(folder), "--resume", *_given("--key", key), *_given("--device", device)]
             console.print(f"to go on: {shlex.join(again)}", soft_wrap=True, highlight=False)
         raise
+    _say(evaluation, folder, signed=key is not None)
+    return 0
+
+
+def _say(evaluation: "Evaluation", folder: Path, *, signed: bool) -> None:
     for row in evaluation.rows:
         print(f"{row.pilot:8} {row.engine:9} {row}")
     if not (folder / "manifest.json").is_file():
-        print(f"model: {folder}/model.onnx (no bundle: '{config.env}' has no contract that a robot could be held to)")
-        return 0
-    signed = "signed" if key else f"not signed, for twins only; to sign it: robostral bundle sign {folder} KEY"
-    print(f"bundle: {folder} ({signed})")
-    return 0
+        print(f"model: {folder}/model.onnx (no bundle: the environment has no contract that a robot could be held to)")
+    elif signed:
+        print(f"bundle: {folder} (signed)")
+    else:
+        print(f"bundle: {folder} (not signed, for twins only; to sign it: robostral bundle sign {folder} KEY)")
+
+
+def _given(option: str, value: Path | str | None) -> list[str]:
+    return [option, str(value)] if value else []
+
+
+def _cores() -> int:
+    return min(_MAX_WORKERS, os.cpu_count() or 1)
 
 
 def evaluate(
@@ -118,7 +136,7 @@ def evaluate(
         baseline_episodes=baselines,
         fixed=conditions(latency, sweep),
         seed=seed,
-        workers=workers or min(_MAX_WORKERS, os.cpu_count() or 1),
+        workers=workers or _cores(),
         console=Console(stderr=True),
     )
     folder.mkdir(parents=True, exist_ok=True)

@@ -153,6 +153,8 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     evaluate: EvaluateConfig = EvaluateConfig()
 
     def __post_init__(self) -> None:
+        if self.kwargs.get("engine", self.engine) != self.engine:  # the manifest says what it was trained on
+            raise ValueError(f"engine '{self.engine}' and kwargs.engine '{self.kwargs['engine']}' differ")
         if self.method == "ppo" and self.rl.segment % self.rl.rollout:
             raise ValueError(f"rl.segment {self.rl.segment} is no multiple of rl.rollout {self.rl.rollout}")
 

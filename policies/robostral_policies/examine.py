@@ -11,8 +11,9 @@ from rich.console import Console
 from robostral import bundle as bundles
 from robostral.contract import check_same
 from robostral.errors import ConfigError
+from robostral.revision import revision
 from robostral_policies.evaluate import Judge, Row, time_action
-from robostral_policies.lineage import machine, packages, revision
+from robostral_policies.lineage import machine, packages
 from robostral_policies.progress import bars
 from robostral_policies.rollout import Plan, Rollouts
 
@@ -54,13 +55,11 @@ def conditions(latency_ms: Iterable[float], sweep: Iterable[str]) -> list[dict[s
     """
     found = [{"latency_s": value / 1e3} for value in latency_ms]
     for text in sweep:
-        name, separator, values = text.partition("=")
+        name, _, values = text.partition("=")
         try:
             found += [{name: float(value)} for value in values.split(",")]
         except ValueError as error:
             raise ConfigError(f"--sweep {text}: expected FIGURE=VALUE,VALUE, for example friction=0.2,0.5") from error
-        if not separator:
-            raise ConfigError(f"--sweep {text}: expected FIGURE=VALUE,VALUE, for example friction=0.2,0.5")
     return found
 
 

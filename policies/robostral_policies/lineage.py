@@ -8,10 +8,13 @@ from pathlib import Path
 import torch
 
 from robostral.bundle import Lineage
-from robostral.revision import revision as revision
+from robostral.revision import revision
 from robostral_policies.checkpoint import State
 
-_PACKAGES = ("robostral", "numpy", "numba", "torch", "onnx", "onnxruntime", "gymnasium", "pybullet")
+_PACKAGES = (
+    "robostral", "numpy", "numba", "torch", "onnx", "onnxruntime", "gymnasium", "pybullet", "mujoco",
+    "stable-baselines3", "sb3-contrib",
+)  # fmt: skip
 
 
 def lineage_of(state: State) -> Lineage:
@@ -29,7 +32,7 @@ def lineage_of(state: State) -> Lineage:
 
 
 def packages() -> dict[str, str]:
-    """List the versions of the packages that shape the weights, as far as they are installed."""
+    """List the versions of the packages that shape weights, as far as they are installed."""
     found = {}
     for name in _PACKAGES:
         try:

@@ -61,9 +61,8 @@ class Learner:
         """Whether all segments are done."""
         return len(self.state.rounds) >= self.state.config.planned_rounds
 
-    @property
-    def seen(self) -> NDArray[np.float32]:
-        """Observations of some random episodes, shape (rows, obs_size)."""
+    def observations(self) -> NDArray[np.float32]:
+        """Play some random episodes, and return what was seen, shape (rows, obs_size)."""
         episodes = self.rollouts.play(range(_PROBED), Plan("random"))
         return np.concatenate([episode.obs for episode in episodes])
 
@@ -79,7 +78,7 @@ class Learner:
         bar = progress.add_task(f"steps from {self._model.num_timesteps:,}", total=steps)
         self._begin(number)
         try:
-            self._model.learn(steps, _Advance(progress, bar), log_interval=None, reset_num_timesteps=False)
+            self._model.learn(steps, _advancing(progress, bar), log_interval=None, reset_num_timesteps=False)
         except ValueError as error:  # torch's distributions refuse parameters that are not finite
             raise TrainingError(f"the network's numbers are not finite: lower rl.learning_rate ({error})") from error
         _close_episode(self._model)
@@ -186,7 +185,7 @@ def _close_episode(model: Any) -> None:
         buffer.truncate_last_trajectory()
 
 
-def _Advance(progress: Progress, bar: Any) -> Any:
+def _advancing(progress: Progress, bar: Any) -> Any:
     """Return Stable-Baselines3's kind of callback, which must be a subclass of its own."""
     from stable_baselines3.common.callbacks import BaseCallback
 

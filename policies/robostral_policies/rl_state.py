@@ -17,11 +17,10 @@ Arrays = dict[str, NDArray[Any]]
 
 def save(model: Any, checkpoint: Checkpoint, number: int) -> dict[str, str]:
     """Save networks, optimisers, counters and replay buffer; return the digest of each file by its name."""
-    names, tensors = model._get_torch_save_params()
     learned: Arrays = {name: np.array([getattr(model, name)], np.int64) for name in _COUNTERS}
-    for name in names:
-        learned |= _flat(f"{name}:", _attribute(model, name).state_dict())
-    learned |= {f"{name}=": _attribute(model, name).detach().cpu().numpy().copy() for name in tensors}
+    for name, state in model.get_parameters().items():
+        learned |= _flat(f"{name}:", state)
+    learned |= {f"{name}=": getattr(model, name).detach().cpu().numpy().copy() for name in _tensors(model)}
     files = {_LEARNED.format(number): checkpoint.put_arrays(_LEARNED.format(number), learned)}
     if (buffer := getattr(model, "replay_buffer", None)) is not None:
         seen: Arrays = {"at": np.array([buffer.pos, buffer.full], np.int64)}
@@ -44,13 +43,11 @@ def load(model: Any, checkpoint: Checkpoint, files: dict[str, str]) -> None:
     learned = arrays["learned"]
     for name in _COUNTERS:
         setattr(model, name, int(learned[name][0]))
-    names, tensors = model._get_torch_save_params()
-    for name in names:
-        part = _attribute(model, name)
-        part.load_state_dict(_nested(f"{name}:", learned, part.state_dict()))
+    fresh = model.get_parameters()
+    model.set_parameters({name: _nested(f"{name}:", learned, state) for name, state in fresh.items()})
     with torch.no_grad():
-        for name in tensors:
-            _attribute(model, name).copy_(torch.from_numpy(learned[f"{name}="].copy()))
+        for name in _tensors(model):
+            getattr(model, name).copy_(torch.from_numpy(learned[f"{name}="].copy()))
     if "seen" in arrays:
         buffer, seen = model.replay_buffer, arrays["seen"]
         buffer.pos, buffer.full = int(seen["at"][0]), bool(seen["at"][1])
@@ -60,10 +57,10 @@ def load(model: Any, checkpoint: Checkpoint, files: dict[str, str]) -> None:
             buffer._current_ep_start[:] = seen["episode_start"]
 
 
-def _attribute(model: Any, path: str) -> Any:
-    for name in path.split("."):
-        model = getattr(model, name)
-    return model
+def _tensors(model: Any) -> list[str]:
+    """Name the learner's trained tensors that belong to no network, such as the entropy coefficient."""
+    names: list[str] = model._get_torch_save_params()[1]
+    return names
 
 
 def _replay(buffer: Any) -> Arrays:

@@ -118,7 +118,7 @@ def check_parity(training: Training | Learner, model: bytes) -> Parity:
         TrainingError: They differ by more than `MAX_PARITY`.
     """
     config = training.state.config
-    obs = probe(training.seen, config.evaluate.parity, config.seed)
+    obs = probe(training.observations(), config.evaluate.parity, config.seed)
     found = Parity(parity(training.actor, model, obs), len(obs))
     if not found.max_abs_error <= MAX_PARITY:
         raise TrainingError(f"the exported model differs from the network by {found.max_abs_error:.1e} > {MAX_PARITY}")

@@ -58,9 +58,8 @@ class Training:
         training._load()
         return training
 
-    @property
-    def seen(self) -> NDArray[np.float32]:
-        """Observations of all rounds so far, shape (rows, obs_size)."""
+    def observations(self) -> NDArray[np.float32]:
+        """Return what was seen in all rounds so far, shape (rows, obs_size)."""
         return Samples.join(self.samples).obs
 
     @property

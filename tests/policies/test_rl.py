@@ -47,7 +47,7 @@ def test_the_model_does_what_the_learner_would_do(method: str, tmp_path: Path) -
     with Rollouts(recipe.env, 1) as rollouts, Progress(disable=True) as progress:
         learner = Learner(recipe, Checkpoint(tmp_path), rollouts, resume=False)
         learner.play_round(progress)
-        obs, actor = learner.seen, learner.actor
+        obs, actor = learner.observations(), learner.actor
         assert parity(actor, to_onnx(actor), obs) <= 1e-5
         groups = {"achieved_goal": obs[:, :2], "desired_goal": obs[:, 2:4], "observation": obs[:, 4:]}
         theirs = learner._model.predict(groups, deterministic=True)[0] * 0.5

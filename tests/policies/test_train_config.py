@@ -38,6 +38,7 @@ def test_settings_change_figures(rounds: int, hidden: list[int], fine: float) ->
         ("seed.x=1", "'seed' is a figure"),
         ("seed=1048576", "seed"),
         ("fit.batch=many", "fit.batch"),
+        ("kwargs.engine=mujoco", "engine 'pybullet' and kwargs.engine 'mujoco' differ"),
     ],
 )
 def test_a_wrong_setting_is_named(setting: str, words: str) -> None:
