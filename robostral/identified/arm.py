@@ -69,12 +69,7 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if joint.family not in FAMILIES:
                 raise ConfigError(f"unknown friction family '{joint.family}' (families: {', '.join(FAMILIES)})")
         numbers = np.array([*self.rotor, *self.contact, *(w for joint in self.friction for w in joint.weights)])
-        if (
-            not np.isfinite(numbers).all()
-            or min(self.rotor) < 0.0
-            or min(self.contact) <= 0.0
-            or not 0.0 <= self.torque_lag_s < 1.0
-        ):
+        if not np.isfinite(numbers).all() or min(self.rotor) < 0.0 or min(self.contact) <= 0.0:
             raise ConfigError(f"identified arm '{self.arm.name}': a number is not finite, or not positive")
         if not 0.0 <= self.torque_lag_s < 1.0:
             raise ConfigError(f"identified arm '{self.arm.name}': torque lag {self.torque_lag_s} s outside [0, 1)")

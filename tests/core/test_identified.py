@@ -149,6 +149,7 @@ def test_real_plant_takes_only_what_a_trusted_key_signed(tmp_path: Path) -> None
     [
         ({"rotor": [0.1]}, "a row has not 6 joints"),
         ({"contact": [0.0] * N}, "not positive"),
+        ({"torque_lag_s": 1.5}, "torque lag 1.5 s outside"),
         ({"what": 1}, "unknown field"),
     ],
 )
