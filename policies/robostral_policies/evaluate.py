@@ -92,7 +92,7 @@ class Judge:
         for episode in self.rollouts.play(range(first, first + episodes), plan):
             played.append(episode)
             self.progress.advance(bar)
-            if self.failures is not None and episode.record is not None and plan.pilot == "model":
+            if self.failures is not None and episode.record is not None:
                 episode.record.save(self.failures / f"{name.replace(' ', '-')}-{episode.seed - first}.json")
         row = self._count(plan.pilot, condition, played)
         finish(self.progress, bar, f"{name}: {row.success.successes} of {episodes} fresh episodes")

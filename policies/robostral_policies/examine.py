@@ -15,7 +15,7 @@ from robostral.revision import revision
 from robostral_policies.evaluate import Judge, Row, time_action
 from robostral_policies.lineage import machine, packages
 from robostral_policies.progress import bars
-from robostral_policies.rollout import Plan, Rollouts
+from robostral_policies.rollout import Plan, Rollouts, kept
 
 Conditions = Sequence[dict[str, float]]
 
@@ -80,11 +80,11 @@ def examine(
     Raises:
         ContractMismatch: The environment is no longer the one that the bundle was made for.
         BundleRefused: The bundle is broken.
-        TrainingError: The environment or an engine is not there.
+        TrainingError: The environment or an engine is not there, or it showed a number that is not finite.
     """
     bundle = bundles.load(bundles.find(name))
     lineage, rows = bundle.manifest.lineage, []
-    with bars(console) as progress:
+    with bars(console) as progress, kept(out):
         for engine in engines or (lineage.engine,):
             other = {} if engine == lineage.engine else {"engine": engine}
             kwargs = {**lineage.environment_kwargs, **other}

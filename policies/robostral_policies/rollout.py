@@ -6,9 +6,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import connection, get_context, parent_process
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
@@ -61,6 +63,20 @@ class BadEpisode(TrainingError):
         return str(self.args[0])
 
 
+@contextmanager
+def kept(folder: Path) -> Iterator[None]:
+    """Keep an episode that showed numbers which are none, to be played again, and say where.
+
+    Raises:
+        TrainingError: In place of `BadEpisode`, with the path of the record.
+    """
+    try:
+        yield
+    except BadEpisode as bad:
+        path = bad.record.save(folder / f"bad-episode-{bad.record.seed}.json")
+        raise TrainingError(f"{bad}; to play it again: robostral sim replay {path}") from bad
+
+
 @dataclass(frozen=True)
 class Episode:
     """What happened.
@@ -73,7 +89,7 @@ class Episode:
         reason: Why it ended, in the environment's word.
         clean: The plan's own pilot drove it alone, undisturbed.
         figures: Numbers of the last `info`, by name.
-        record: Plays it again; of failures only.
+        record: Plays it again; of failures of a model that is judged.
     """
 
     seed: int
@@ -165,7 +181,9 @@ class Cell:
         clean = not (expert_drives or noisy)
         numbers = {name: value for name, value in info.items() if not isinstance(value, bool)}
         figures = {name: float(value) for name, value in numbers.items() if isinstance(value, int | float)}
-        return Episode(seed, rows, labels, success, reason, clean, figures, None if success else record(reason))
+        judged = plan.pilot == "model" and not plan.label
+        kept = record(reason) if judged and not success else None
+        return Episode(seed, rows, labels, success, reason, clean, figures, kept)
 
     def flat(self, obs: Any) -> NDArray[np.float32]:
         """Join what the environment shows to one vector, shape (obs_size,), a copy."""

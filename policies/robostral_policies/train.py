@@ -1,7 +1,5 @@
 """From nothing to a bundle: rounds of learning, export, parity, closed-loop evaluation, manifest, signature."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +20,7 @@ from robostral_policies.export import parity, probe, to_onnx
 from robostral_policies.lineage import lineage_of, machine
 from robostral_policies.progress import bars
 from robostral_policies.rl import Learner
-from robostral_policies.rollout import BadEpisode, Plan, Rollouts
+from robostral_policies.rollout import Plan, Rollouts, kept
 from robostral_policies.training import Training
 
 MAX_PARITY = 1e-5
@@ -76,26 +74,12 @@ def train(
         model = to_onnx(training.actor)
         checked = check_parity(training, model)
         evaluation = judge(training, model, progress)
-        if rollouts.cell.sealed is None:
-            _write_model(training, out, model)
+        if rollouts.cell.sealed is None:  # no contract, no bundle: no robot could be held to it
+            Checkpoint(out).put("model.onnx", model)
         else:
             write(training, out, model, checked, evaluation, command, machine(workers, device), key)
         training.checkpoint.write(msgspec.structs.replace(training.state, finished=True))
     return evaluation
-
-
-@contextmanager
-def kept(folder: Path) -> Iterator[None]:
-    """Keep an episode that showed numbers which are none, to be played again, and say where.
-
-    Raises:
-        TrainingError: In place of `BadEpisode`, with the path of the record.
-    """
-    try:
-        yield
-    except BadEpisode as bad:
-        path = bad.record.save(folder / f"bad-episode-{bad.record.seed}.json")
-        raise TrainingError(f"{bad}; to play it again: robostral sim replay {path}") from bad
 
 
 def _start(
@@ -104,11 +88,6 @@ def _start(
     if config.method == "dagger":
         return Training.start(config, checkpoint, rollouts, resume, device)
     return Learner(config, checkpoint, rollouts, resume, device)
-
-
-def _write_model(training: Training | Learner, out: Path, model: bytes) -> None:
-    """Write the model of an environment that has no contract: no bundle, since no robot could be compared with it."""
-    Checkpoint(out).put("model.onnx", model)
 
 
 def check_parity(training: Training | Learner, model: bytes) -> Parity:
