@@ -40,6 +40,8 @@ GAINS = 13
 WRENCH = 0
 """Row of the scratch that holds the commanded wrench after each call: force [N], moment [N·m] at the tcp in `base`."""
 _E, _V, _PULL, _B, _U = 1, 2, 3, 4, 10
+Room = tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]
+"""Work space of the law: (work, J, M, A, scratch)."""
 _FLOOR = 1e-9
 """Share of its trace added to J M^-1 J', so that its factor exists at singular poses too."""
 
@@ -55,8 +57,8 @@ def pack_gains(stiffness: FloatArray, ratio: FloatArray, null_stiffness: float) 
     return np.concatenate((stiffness, ratio, [null_stiffness])).astype(np.float64)
 
 
-def impedance_workspace(chain: Chain) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Allocate what `impedance_kernel` works in: (work, J, M, A, scratch); one for each thread."""
+def impedance_workspace(chain: Chain) -> Room:
+    """Allocate what `impedance_kernel` works in; one for each thread."""
     n = chain.n
     return workspace(chain), np.zeros((6, n)), np.zeros((n, n)), np.zeros((6, 6)), np.zeros((16, max(n, 6)))
 

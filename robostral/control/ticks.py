@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from robostral.arm.chain import FloatArray
 from robostral.contract import Impedance
-from robostral.control.impedance import impedance_kernel, impedance_workspace, pack_gains
+from robostral.control.impedance import Room, impedance_kernel, impedance_workspace, pack_gains
 from robostral.control.interpolate import follow_kernel
 from robostral.guard import Guard
 from robostral.guard import table as at
-from robostral.guard.kernels import brake_kernel, latch, measure_kernel, reference_kernel
+from robostral.guard.kernels import begin_stop, measure_kernel, reference_kernel
 from robostral.guard.table import Reason
 from robostral.guard.torque import energy_kernel, torque_kernel, torque_stop_kernel
 from robostral.jit import kernel
@@ -44,11 +44,7 @@ def impedance_tick_kernel(
     speed: float,
     q: FloatArray,
     dq: FloatArray,
-    work: FloatArray,
-    J: FloatArray,
-    M: FloatArray,
-    A: FloatArray,
-    scratch: FloatArray,
+    room: Room,
     joints: FloatArray,
     tau_c: FloatArray,
 ) -> int:
@@ -67,11 +63,7 @@ def impedance_tick_kernel(
         speed: How fast time in the chunk advances, 1 for real time.
         q: Measured positions [rad], shape (n,).
         dq: Measured velocities [rad/s], shape (n,).
-        work: First of `impedance_workspace`.
-        J: Second of it.
-        M: Third of it.
-        A: Fourth of it.
-        scratch: Last of it.
+        room: Of `impedance_workspace`.
         joints: Work space, its last row zeros, shape (4, n).
         tau_c: Filled with the command [N·m], shape (n,); always finite and inside the limits.
 
@@ -86,15 +78,14 @@ def impedance_tick_kernel(
     # The reference's acceleration is not fed forward: it jumps at seams, by more than a torque may change in a tick,
     # and a law whose torques lag behind their rate limit oscillates.
     q_c, dq_c, still = state[at.Q, :n], state[at.DQ_C, :n], joints[3]
-    if impedance_kernel(model, gains, q_c, dq_c, still, q, dq, work, J, M, A, scratch, tau_d) == OK:
-        held = energy_kernel(model, table, q, dq, work, M, damping, tau_d)
-        if held == ENERGY and state[at.META, at.LATCH] == 0.0:
-            counts[ENERGY] += 1
-            latch(model, table, state, ENERGY)
+    if impedance_kernel(model, gains, q_c, dq_c, still, q, dq, *room, tau_d) == OK:
+        held = energy_kernel(model, table, q, dq, room[0], room[2], damping, tau_d)
+        if held == ENERGY:
+            begin_stop(model, table, state, counts, ENERGY)
         held = max(held, torque_kernel(table, state, tau_d, tau_c))
         counts[LIMITED] += held == LIMITED
         return max(code, held)
-    brake_kernel(model, table, state, counts, NOT_FINITE)
+    begin_stop(model, table, state, counts, NOT_FINITE)
     for i in range(n):
         damping[i] = STOP_DAMPING * table[at.TORQUE, i]
         tau_d[i] = math.nan
@@ -143,6 +134,6 @@ class ImpedanceTick:
         guard = self._guard
         return int(
             impedance_tick_kernel(
-                *guard.tables, self._gains, q_seam, knots, dt_step, t, speed, q, dq, *self._room, self._joints, tau_c
+                *guard.tables, self._gains, q_seam, knots, dt_step, t, speed, q, dq, self._room, self._joints, tau_c
             )
         )

@@ -124,10 +124,7 @@ def reset_kernel(model: FloatArray, table: FloatArray, state: FloatArray, counts
 @kernel
 def brake_kernel(model: FloatArray, table: FloatArray, state: FloatArray, counts: IntArray, reason: int) -> int:
     """Emit one tick of the stop, which begins for `reason` if none is under way; return 1 when at rest, else 0."""
-    if state[at.META, at.LATCH] == 0.0:
-        known = reason if LIMITED < reason < counts.shape[0] else STOPPED
-        counts[known] += 1
-        latch(model, table, state, known)
+    begin_stop(model, table, state, counts, reason if LIMITED < reason < counts.shape[0] else STOPPED)
     at_rest = stop_tick(table, state, model.shape[0] - EXTRA_ROWS, at.Q, state[at.META, at.PATH])
     publish(table, state)
     return 1 if at_rest else 0
@@ -360,6 +357,14 @@ def go_on_stopping(model: FloatArray, table: FloatArray, state: FloatArray) -> t
         if not joint_can_stop(table, i, q, w, b):
             return FAST, path
     return STOPS, path
+
+
+@kernel
+def begin_stop(model: FloatArray, table: FloatArray, state: FloatArray, counts: IntArray, reason: int) -> None:
+    """Lock the guard and count why, unless a stop is under way; its first tick is the next one."""
+    if state[at.META, at.LATCH] == 0.0:
+        counts[reason] += 1
+        latch(model, table, state, reason)
 
 
 @kernel

@@ -11,6 +11,7 @@ from robostral.control.interpolate import follow
 from robostral.control.ticks import ImpedanceTick
 from robostral.guard import Guard, Reason
 from robostral.kinematics import aba, fk, gravity
+from robostral.oracle import count_violations
 
 PANDA = load_arm("panda")
 DT, STEP_S = 0.002, 0.05
@@ -93,3 +94,20 @@ def test_a_measurement_that_is_no_number_keeps_the_torques(guard):
     hold = guard.tau_c.copy()
     assert tick(q, q[None].copy(), STEP_S, DT, np.full(7, np.nan), dq, tau) == Reason.TRACKING
     np.testing.assert_array_equal(tau, hold)
+
+
+def test_a_velocity_that_is_no_number_stops_the_set_point_inside_its_limits(guard):
+    tick = ImpedanceTick(guard, IMPEDANCE)
+    q, dq, tau = PANDA.home, np.zeros(7), np.zeros(7)
+    tick.reset(q)
+    seam, knots, log = q.copy(), q + np.cumsum(np.full((3, 7), 0.03), axis=0), [q.copy()]
+    for k in range(200):
+        seen = dq if k < 25 else np.full(7, np.nan)
+        code = tick(seam, knots, STEP_S, (k + 1) * DT, q, seen, tau)
+        log.append(guard.q_c.copy())
+        advance(q, dq, tau)
+        assert k < 25 or code == Reason.NOT_FINITE
+    found = count_violations(np.array(log), DT, PANDA.limits.array)
+    assert {name: finding["violations"] for name, finding in found.items()} == dict.fromkeys(found, 0)
+    assert not guard.dq_c.any()
+    assert guard.counts[Reason.NOT_FINITE] == 1

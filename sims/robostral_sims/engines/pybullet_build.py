@@ -52,12 +52,12 @@ def add_body(p: Any, client: int, body: Body, material: Material, *, drawn: bool
         raise EngineError(
             f"body '{body.name}' has {len(solids)} solids; Bullet takes {_MOST_SOLIDS} a body: make it two bodies"
         )
-    collision = p.createCollisionShapeArray(**_shapes(p, solids, "lengths"), physicsClientId=client)
+    collision = p.createCollisionShapeArray(**_shapes(p, solids), physicsClientId=client)
     if not drawn:  # see `write_urdf`
         visual = p.createVisualShape(p.GEOM_BOX, halfExtents=[0.0005] * 3, physicsClientId=client)
     else:
         colours = [solid.rgba or body.rgba for solid in solids]
-        shapes = {key.replace("collision", "visual"): value for key, value in _shapes(p, solids, "lengths").items()}
+        shapes = {key.replace("collision", "visual"): value for key, value in _shapes(p, solids).items()}
         visual = p.createVisualShapeArray(**shapes, rgbaColors=colours, physicsClientId=client)
     uid = int(p.createMultiBody(body.mass, collision, visual, *to_bullet(body.pose), physicsClientId=client))
     if body.mass > 0.0:
@@ -94,7 +94,7 @@ def apply_material(p: Any, client: int, uid: int, link: int, material: Material)
     )
 
 
-def _shapes(p: Any, solids: tuple[Solid, ...], length: str) -> dict[str, Any]:
+def _shapes(p: Any, solids: tuple[Solid, ...]) -> dict[str, Any]:
     """Return the arguments that describe primitives to Bullet, one entry each."""
     kinds, edges, radii, lengths = [], [], [], []
     for shape in (solid.shape for solid in solids):
@@ -108,7 +108,7 @@ def _shapes(p: Any, solids: tuple[Solid, ...], length: str) -> dict[str, Any]:
         "shapeTypes": kinds,
         "halfExtents": edges,
         "radii": radii,
-        length: lengths,
+        "lengths": lengths,
         "collisionFramePositions": [at for at, _ in poses],
         "collisionFrameOrientations": [turn for _, turn in poses],
     }

@@ -115,6 +115,23 @@ class Task(Protocol):
         ...
 
 
+def answer_rows(
+    fill: Callable[[FloatArray, NDArray[np.float32]], object], obs: NDArray[np.float32], shape: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """Return an expert's chunks: what `Task.expert` returns, from a function of one observation.
+
+    Args:
+        fill: Fills a chunk of zeros, of this shape, for an observation, shape (obs_size,).
+        obs: Shape (obs_size,) or (rows, obs_size).
+        shape: The contract's `chunk_shape`.
+    """
+    rows = np.atleast_2d(obs).astype(np.float64)
+    chunks = np.zeros((len(rows), *shape), dtype=np.float32)
+    for row, chunk in zip(rows, chunks, strict=True):
+        fill(row, chunk)
+    return chunks.reshape(*np.shape(obs)[:-1], *shape)
+
+
 def load_task(name: str) -> Callable[[Arm, Scene], Task]:
     """Return the maker of tasks `(arm, scene) -> Task` that is registered as `name`, or any `module:Class`.
 

@@ -15,7 +15,7 @@ from robostral.kinematics.se3 import quat_from_matrix_kernel
 from robostral.requirements import requirements_of
 from robostral_sims.randomize import NOMINAL, Plant, Range, placed, ranges
 from robostral_sims.scene import Box, Pose, Scene, Vacuum
-from robostral_sims.tasks import Start, Truth, Verdict
+from robostral_sims.tasks import Start, Truth, Verdict, answer_rows
 from robostral_sims.tasks.contracts import contract_of, tcp_action
 
 HELD_M, HELD_RAD, HELD_S = 0.010, math.radians(3.0), 0.2
@@ -152,17 +152,16 @@ class ConveyorPick:
 
     def expert(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the scripted expert's chunk, a function of the observation alone: obs (24,) or rows (m, 24)."""
-        rows = np.atleast_2d(obs).astype(np.float64)
-        chunks = np.empty((len(rows), _HORIZON, 7), dtype=np.float32)
-        for row, chunk in zip(rows, chunks, strict=True):
-            error, drift, suction = self._aim(row)
-            left, turn = error - 0.02 * (row[3:6] - drift), row[12:15].copy()
-            for step in chunk:
-                move = _towards(left)
-                angle = _bounded(_GAIN * turn, _STEP_RAD)
-                step[:3], step[3:6], step[6] = _bounded(move + drift * _DT_S, _STEP_M), angle, suction
-                left, turn = left - move, turn - angle
-        return chunks.reshape(*np.shape(obs)[:-1], _HORIZON, 7)
+        return answer_rows(self._answer, obs, self.contract.chunk_shape)
+
+    def _answer(self, row: FloatArray, chunk: NDArray[np.float32]) -> None:
+        error, drift, suction = self._aim(row)
+        left, turn = error - 0.02 * (row[3:6] - drift), row[12:15].copy()
+        for step in chunk:
+            move = _towards(left)
+            angle = _bounded(_GAIN * turn, _STEP_RAD)
+            step[:3], step[3:6], step[6] = _bounded(move + drift * _DT_S, _STEP_M), angle, suction
+            left, turn = left - move, turn - angle
 
     def _aim(self, row: FloatArray) -> tuple[FloatArray, FloatArray, float]:
         """Return the way that is left [m], the speed that the target has [m/s], and the suction."""

@@ -18,7 +18,7 @@ from robostral.requirements import requirements_of
 from robostral_sims.randomize import NOMINAL, Plant, ranges
 from robostral_sims.scene import Body, Box, Compound, Cylinder, Pose, Scene, Solid, Tool
 from robostral_sims.sensor import MEAN, PEAK, figures_of, sensor_of
-from robostral_sims.tasks import Start, Truth, Verdict
+from robostral_sims.tasks import Start, Truth, Verdict, answer_rows
 from robostral_sims.tasks.contracts import contract_of, tcp_action
 
 DEPTH_M = 0.025
@@ -140,11 +140,7 @@ class PegInsert:
         Returns:
             Chunks [m, rad], shape (2, 6) or (rows, 2, 6).
         """
-        rows = np.atleast_2d(obs).astype(np.float64)
-        chunks = np.zeros((len(rows), _HORIZON, 6), dtype=np.float32)
-        for row, chunk in zip(rows, chunks, strict=True):
-            search_kernel(row, chunk)
-        return chunks.reshape(*np.shape(obs)[:-1], _HORIZON, 6)
+        return answer_rows(search_kernel, obs, self.contract.chunk_shape)
 
 
 def peg_of(scene: Scene) -> Solid:

@@ -18,7 +18,7 @@ from robostral.requirements import requirements_of
 from robostral_sims.randomize import NOMINAL, Plant, ranges
 from robostral_sims.scene import Cylinder, Scene
 from robostral_sims.sensor import MEAN_VECTOR, PEAK, figures_of, sensor_of
-from robostral_sims.tasks import Start, Truth, Verdict
+from robostral_sims.tasks import Start, Truth, Verdict, answer_rows
 from robostral_sims.tasks.contracts import contract_of, tcp_action
 
 FORCE_N = 20.0
@@ -161,11 +161,7 @@ class Polish:
         Returns:
             Chunks [m, rad], shape (2, 6) or (rows, 2, 6).
         """
-        rows = np.atleast_2d(obs).astype(np.float64)
-        chunks = np.zeros((len(rows), _HORIZON, 6), dtype=np.float32)
-        for row, chunk in zip(rows, chunks, strict=True):
-            press_kernel(row, chunk)
-        return chunks.reshape(*np.shape(obs)[:-1], _HORIZON, 6)
+        return answer_rows(press_kernel, obs, self.contract.chunk_shape)
 
 
 _YIELD, _DOWN_M, _UP_M = 0.6e-4, 1.2e-3, 2.0e-3

@@ -22,7 +22,7 @@ from robostral.kinematics.se3 import (
 from robostral.requirements import requirements_of
 from robostral_sims.randomize import NOMINAL, Plant, ranges
 from robostral_sims.scene import Scene
-from robostral_sims.tasks import Start, Truth, Verdict
+from robostral_sims.tasks import Start, Truth, Verdict, answer_rows
 from robostral_sims.tasks.contracts import contract_of, joint_action
 
 POSITION_TOLERANCE_M = 0.005
@@ -128,20 +128,18 @@ class Reach:
         """Return the scripted expert's chunk, a function of the observation alone.
 
         Args:
-            obs: Shape (27,) or (rows, 27).
+            obs: Shape (2 n + 15,) or (rows, 2 n + 15).
 
         Returns:
             Chunks [rad], shape (3, n) or (rows, 3, n): straight in joint space, in home's branch.
         """
-        rows = np.atleast_2d(obs)
-        n = self._arm.chain.n
-        chunks = np.empty((len(rows), _HORIZON, n), dtype=np.float32)
-        for row, chunk in zip(rows.astype(np.float64), chunks, strict=True):
-            T = np.eye(4)
-            matrix_from_rot6d_kernel(row[2 * n + 3 : 2 * n + 9], T[:3, :3])
-            T[:3, 3] = row[2 * n : 2 * n + 3]
-            _straight(self.branch.solve(T) - row[:n], row[n : 2 * n], self._delta, self._braking, chunk)
-        return chunks.reshape(*np.shape(obs)[:-1], _HORIZON, n)
+        return answer_rows(self._answer, obs, self.contract.chunk_shape)
+
+    def _answer(self, row: FloatArray, chunk: NDArray[np.float32]) -> None:
+        n, T = self._arm.chain.n, np.eye(4)
+        matrix_from_rot6d_kernel(row[2 * n + 3 : 2 * n + 9], T[:3, :3])
+        T[:3, 3] = row[2 * n : 2 * n + 3]
+        _straight(self.branch.solve(T) - row[:n], row[n : 2 * n], self._delta, self._braking, chunk)
 
     def _is_reached_well(self, goal: FloatArray) -> bool:
         try:

@@ -13,7 +13,7 @@ from robostral.kinematics.fk import tcp_kernel
 from robostral.requirements import requirements_of
 from robostral_sims.randomize import NOMINAL, Plant, Range, placed, ranges
 from robostral_sims.scene import Cylinder, Pose, Scene
-from robostral_sims.tasks import Start, Truth, Verdict
+from robostral_sims.tasks import Start, Truth, Verdict, answer_rows
 from robostral_sims.tasks.contracts import contract_of, joint_action
 
 PITCH_M, SLOTS = 0.010, 25
@@ -161,11 +161,10 @@ class WaferTransfer:
 
     def expert(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the scripted expert's chunk, a function of the observation alone: obs (18,) or rows (m, 18)."""
-        rows = np.atleast_2d(obs).astype(np.float64)
-        chunks = np.empty((len(rows), _HORIZON, 3), dtype=np.float32)
-        for row, chunk in zip(rows, chunks, strict=True):
-            _profile(np.array(self._aim(row)) - row[:3], row[3:6], chunk)
-        return chunks.reshape(*np.shape(obs)[:-1], _HORIZON, 3)
+        return answer_rows(self._answer, obs, self.contract.chunk_shape)
+
+    def _answer(self, row: FloatArray, chunk: NDArray[np.float32]) -> None:
+        _profile(np.array(self._aim(row)) - row[:3], row[3:6], chunk)
 
     def _aim(self, row: FloatArray) -> tuple[float, float, float]:
         """Say where lift [m], theta [rad] and reach [m] should go next: inside the ranges, whatever has happened."""
