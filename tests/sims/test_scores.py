@@ -49,6 +49,7 @@ def test_the_bench_measures_speed_resets_and_scaling_and_says_that_its_peer_is_a
     assert speed["sim_seconds_per_s"] == pytest.approx(0.04 * speed["random_steps_per_s"])
     assert speed["panda_gym"].startswith("absent")
     assert found["env"]["vector_scaling_2"] > 0.0
+    assert found["env"]["vector_scaling_2_floor"] > 0.0
     assert [row["success"]["successes"] for row in found["env"]["experts"]] == [1, 1]
 
 
