@@ -321,7 +321,8 @@ _TOOL_UNITS = {"gap": "m", "suction": "1"}
 
 def _bound_rows(contract: Contract) -> list[tuple[str, ...]]:
     action, first = contract.action, contract.devices[0]
-    labels = [(joint, action.unit) for joint in first.joints]
+    units = action.unit.split(", ")
+    labels = [(joint, units[i % len(units)]) for i, joint in enumerate(first.joints)]
     if action.kind in ("tcp_pose_delta", "tcp_twist"):
         labels = list(_TWIST_LABELS)
     labels += [(tool, _TOOL_UNITS.get(tool, action.unit)) for tool in contract.tools]

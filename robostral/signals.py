@@ -2,8 +2,8 @@
 
 | field | shape | unit | frame | source | meaning |
 |---|---|---|---|---|---|
-| `q`, `dq` | (n,) | rad, rad/s | joint | driver | measured position and velocity |
-| `q_c` | (n,) | rad | joint | derived | last command |
+| `q`, `dq` | (n,) | rad, rad/s; see `joint_units` | joint | driver | measured position and velocity |
+| `q_c` | (n,) | as `q` | joint | derived | last command |
 | `tcp_position` | (3,) | m | base | derived | position of T_base_tcp(q) |
 | `tcp_rot6d` | (6,) | 1 | base | derived | its x axis, then its y axis |
 | `tcp_twist` | (6,) | m/s, rad/s | base | derived | J(q) dq: velocity of the tcp, then angular velocity |
@@ -88,8 +88,13 @@ TOOLS = ("gap", "suction")
 _NONE: FloatArray = np.empty(0)
 
 
-def obs_field(name: str, n: int, max_age_s: float | None = None, *, tools: int = 1) -> ObsField:
-    """Write the contract's field of this name for an arm of `n` joints with `tools` tools.
+def joint_units(chain: Chain) -> str:
+    """Return the unit of the joints' positions: one if it is the same for all, else one per joint: "m, rad, m"."""
+    return ", ".join(chain.units if len(set(chain.units)) > 1 else chain.units[:1])
+
+
+def obs_field(name: str, chain: Chain, max_age_s: float | None = None, *, tools: int = 1) -> ObsField:
+    """Write the contract's field of this name for an arm with `tools` tools.
 
     Raises:
         UnknownName: No signal has this name.
@@ -97,7 +102,9 @@ def obs_field(name: str, n: int, max_age_s: float | None = None, *, tools: int =
     if name not in FIELDS:
         raise UnknownName("obs field", name, FIELDS)
     _, size, unit, frame, source = FIELDS[name]
-    return ObsField(name, ({0: n, -1: tools}.get(size, size),), unit, frame, source, max_age_s=max_age_s)
+    if frame == "joint":
+        unit = ", ".join(unit.replace("rad", of_joint) for of_joint in joint_units(chain).split(", "))
+    return ObsField(name, ({0: chain.n, -1: tools}.get(size, size),), unit, frame, source, max_age_s=max_age_s)
 
 
 @kernel
@@ -255,7 +262,7 @@ class Signals:
 
     def __init__(self, contract: Contract, chain: Chain) -> None:
         _check_joints(contract, chain)
-        _check_fields(contract, chain.n)
+        _check_fields(contract, chain)
         _check_action(contract, chain.n)
         action, n = contract.action, chain.n
         self.tools, self.obs_size = len(contract.tools), contract.obs_size
@@ -327,10 +334,10 @@ def _check_joints(contract: Contract, chain: Chain) -> None:
         raise ContractMismatch("the policy", "the arm", lines)
 
 
-def _check_fields(contract: Contract, n: int) -> None:
+def _check_fields(contract: Contract, chain: Chain) -> None:
     lines, tools = [], len(contract.tools)
     for field in contract.obs:
-        known = obs_field(field.name, n, field.max_age_s, tools=tools or 1)
+        known = obs_field(field.name, chain, field.max_age_s, tools=tools or 1)
         if field.name in ("tool", "tool_c") and not tools:
             lines.append(f"obs.{field.name}: no device but the arm is named")
         for part in ("shape", "unit", "frame", "source", "dtype"):

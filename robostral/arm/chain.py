@@ -65,6 +65,11 @@ class Chain:
         return len(self.joint_names)
 
     @property
+    def units(self) -> tuple[str, ...]:
+        """Unit of each joint's position: "rad", or "m" where it slides."""
+        return tuple("m" if kind else "rad" for kind in self.model[: self.n, KIND])
+
+    @property
     def T_flange_tcp(self) -> FloatArray:
         """Pose of the tcp in the flange, shape (4, 4)."""
         return invert(unpack(self.model[self.n])) @ unpack(self.model[self.n + 1])

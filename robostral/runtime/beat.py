@@ -21,7 +21,7 @@ from robostral.runtime.mailbox import Mailbox
 from robostral.runtime.operator import OPS
 from robostral.runtime.options import LoopOptions
 from robostral.runtime.sizes import sizes_of
-from robostral.signals import obs_field
+from robostral.signals import joint_units, obs_field
 
 SPEED = 0.02
 """Speed override of the move back and forth that goes on meanwhile: one way takes longer than a slice."""
@@ -30,12 +30,13 @@ TICKS = 10_000
 
 def contract_of(arm: Arm) -> Sealed:
     """Seal a contract that sees everything a position policy of this arm does."""
-    n = arm.chain.n
+    chain, bound = arm.chain, (0.06,) * arm.chain.n
     fields = ("q", "dq", "q_c", "tcp_position", "tcp_rot6d", "goal_position", "goal_rot6d", "goal_error")
-    bound = (0.06,) * n
-    action = Action("joint_position_delta", tuple(-b for b in bound), bound, "rad", "joint", 3, 0.04, 0.12)
-    device = Device("arm", arm.chain.joint_names, tuple(1 for _ in range(n)))
-    return Sealed.seal(Contract("beat", (device,), tuple(obs_field(f, n) for f in fields), action, Rate(25.0, 0.02)))
+    action = Action("joint_position_delta", tuple(-b for b in bound), bound, joint_units(chain), "joint", 3, 0.04, 0.12)
+    device = Device("arm", chain.joint_names, tuple(1 for _ in bound))
+    return Sealed.seal(
+        Contract("beat", (device,), tuple(obs_field(f, chain) for f in fields), action, Rate(25.0, 0.02))
+    )
 
 
 class Beat:

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from robostral.arm import load_arm
-from robostral.contract import Contract, Requirements, Sealed
+from robostral.contract import Contract, ObsField, Requirements, Sealed
 from robostral.errors import ConfigError, RobostralError, UnknownName
 from robostral.jit import kernel
 from robostral_sims.catalogue import snake_case
@@ -21,8 +21,7 @@ from robostral_sims.stepper import CellStepper
 from robostral_sims.tasks import Task, Truth, load_task
 
 _BOUNDS = {
-    "rad": 4.0 * np.pi, "rad/s": 100.0, "m": 10.0, "1": 1.001, "m, rad": 10.0, "m/s": 10.0, "m/s, rad/s": 100.0,
-    "m or 1": 1.001, "N, N·m": 1e5,
+    "rad": 4.0 * np.pi, "rad/s": 100.0, "m": 10.0, "m/s": 10.0, "1": 1.001, "m or 1": 1.001, "N": 1e5, "N·m": 1e5,
 }  # fmt: skip
 """What no observation exceeds, by unit; spaces must be finite, and nothing is clipped to them."""
 _REWARDS = ("dense", "sparse")
@@ -117,7 +116,7 @@ class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self._running, self._steps = False, 0
         self._plant = NOMINAL
 
-        bound = np.concatenate([np.full(field.size, _BOUNDS[field.unit]) for field in self.contract.obs])
+        bound = np.concatenate([_bounds(field) for field in self.contract.obs])
         self.observation_space = spaces.Box(-bound.astype(np.float32), bound.astype(np.float32), dtype=np.float32)
         self.action_space = spaces.Box(-1.0, 1.0, self.contract.chunk_shape, np.float32)
         low, high = np.array(self.contract.action.low), np.array(self.contract.action.high)
@@ -238,3 +237,9 @@ class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
             "plant": dict(self._plant.figures),
             **figures,
         }
+
+
+def _bounds(field: ObsField) -> NDArray[np.float64]:
+    """Return what no number of this field exceeds, shape (size,); its units share it evenly, in order."""
+    units = field.unit.split(", ")
+    return np.repeat([_BOUNDS[unit] for unit in units], field.size // len(units))

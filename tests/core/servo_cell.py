@@ -29,7 +29,7 @@ OBS = ("q", "dq", "goal_position", "goal_rot6d", "goal_error")
 
 
 def make_contract(max_age_s: float | None = None, **changes: Any) -> Contract:
-    obs = tuple(obs_field(name, N, max_age_s if name == "goal_position" else None) for name in OBS)
+    obs = tuple(obs_field(name, ARM.chain, max_age_s if name == "goal_position" else None) for name in OBS)
     low, high = (-BOUND,) * N, (BOUND,) * N
     fields: dict[str, Any] = {
         "task": "servo",

@@ -1,6 +1,6 @@
 """Laws of external signals, in lock-step: none is followed before it came, or when it is too old."""
 
-from servo_cell import OBS, N, Servo, armed, far_goal, make_contract, near_goal, violations
+from servo_cell import ARM, OBS, Servo, armed, far_goal, make_contract, near_goal, violations
 
 from robostral.runtime.ladder import Cause, Mode
 from robostral.runtime.records import Answer, Op
@@ -28,9 +28,9 @@ def test_a_goal_may_arrive_a_tick_before_its_command() -> None:
 
 
 def test_signals_of_a_part_and_a_belt_grow_old_each_at_its_own_age() -> None:
-    fields = [obs_field(name, N) for name in OBS]
-    fields.insert(0, obs_field("part_position", N, 0.5))
-    fields.insert(0, obs_field("belt", N, 0.2))
+    fields = [obs_field(name, ARM.chain) for name in OBS]
+    fields.insert(0, obs_field("part_position", ARM.chain, 0.5))
+    fields.insert(0, obs_field("belt", ARM.chain, 0.2))
     cell, _ = armed(policy=Servo(make_contract(obs=tuple(fields))))
     assert cell.ask("goal", *near_goal(0)) == Answer.NO_SIGNAL
     cell.signal("part", *near_goal(1), age_s=0.6)

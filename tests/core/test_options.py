@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from tiny_bundle import contract
 
+from robostral.arm import load_arm
 from robostral.contract import Contract, Device, Impedance
 from robostral.driver import DriverInfo
 from robostral.errors import ConfigError
@@ -28,7 +29,7 @@ def test_joint_positions_are_all_that_a_policy_may_need():
             msgspec.structs.replace(PLAIN, action=msgspec.structs.replace(PLAIN.action, impedance=SOFT)),
             "needs Cartesian impedance",
         ),
-        (msgspec.structs.replace(PLAIN, obs=(*PLAIN.obs, obs_field("wrench", 2))), "sees wrench"),
+        (msgspec.structs.replace(PLAIN, obs=(*PLAIN.obs, obs_field("wrench", load_arm("ur5e").chain))), "sees wrench"),
     ],
 )
 def test_what_this_driver_cannot_do_is_named(other: Contract, fact: str):

@@ -19,7 +19,7 @@ from robostral.kinematics.codes import BAD_SHAPE, NOT_FINITE, OK
 from robostral.kinematics.fk import tcp_kernel
 from robostral.kinematics.jacobian import jacobian
 from robostral.kinematics.lm import ik_workspace
-from robostral.signals import FIELDS, Signals, obs_field, observe_kernel
+from robostral.signals import FIELDS, Signals, joint_units, obs_field, observe_kernel
 
 CHAIN = load_arm("ur5e").chain
 REACH = ("q", "dq", "goal_position", "goal_rot6d", "goal_error")
@@ -37,7 +37,7 @@ def contract(*names: str, chain: Chain = CHAIN, **changes: Any) -> Contract:
     fields: dict[str, Any] = {
         "task": "reach",
         "devices": (Device("arm", chain.joint_names, (1,) * n),),
-        "obs": tuple(obs_field(name, n) for name in names),
+        "obs": tuple(obs_field(name, chain) for name in names),
         "action": action,
         "rate": Rate(25.0, 0.02),
     }
@@ -50,7 +50,7 @@ def with_tools(*names: str) -> Contract:
     action = msgspec.structs.replace(
         plain.action, low=(*plain.action.low, 0.0, 0.0), high=(*plain.action.high, 0.08, 1.0)
     )
-    obs = tuple(obs_field(name, 6, tools=2) for name in names)
+    obs = tuple(obs_field(name, CHAIN, tools=2) for name in names)
     return msgspec.structs.replace(plain, devices=(*plain.devices, GRIPPER, CUP), action=action, obs=obs)
 
 
@@ -308,13 +308,23 @@ def test_another_joint_order_is_refused_with_both_orders():
 
 
 def test_unknown_and_redefined_fields_are_refused():
-    q = obs_field("q", 6)
+    q = obs_field("q", CHAIN)
     with pytest.raises(UnknownName, match=r"'goal_eror'; did you mean 'goal_error'"):
         Signals(contract("q", obs=(msgspec.structs.replace(q, name="goal_eror"),)), CHAIN)
     with pytest.raises(ContractMismatch, match=r"q\.unit: deg != rad"):
         Signals(contract("q", obs=(msgspec.structs.replace(q, unit="deg"),)), CHAIN)
     with pytest.raises(ContractMismatch, match=r"q.shape: \(7,\) != \(6,\)"):
         Signals(contract("q", obs=(msgspec.structs.replace(q, shape=(7,)),)), CHAIN)
+
+
+def test_joints_that_slide_are_in_metres_and_a_contract_says_so_joint_by_joint():
+    chain = load_arm("wafer_rtz").chain
+    assert joint_units(CHAIN) == obs_field("q", CHAIN).unit == "rad"
+    assert joint_units(chain) == obs_field("q_c", chain).unit == "m, rad, m"
+    assert obs_field("dq", chain).unit == "m/s, rad/s, m/s"
+    sliding = msgspec.structs.replace(contract("q", chain=chain).action, unit="m, rad, m")
+    shown = str(contract("q", chain=chain, action=sliding))
+    assert [line.split()[-1] for line in shown.splitlines() if "0.06" in line] == ["m", "rad", "m"]
 
 
 def test_actions_that_need_another_law_are_refused():
@@ -331,7 +341,7 @@ def test_actions_that_need_another_law_are_refused():
         ({"devices": (Device("arm", CHAIN.joint_names, (1,) * 6), Device("hand", ("thumb",), (1,)))}, "'thumb'"),
         ({"devices": (Device("arm", CHAIN.joint_names, (1,) * 6), GRIPPER)}, "6 numbers for 6 joints and 1 tools"),
         ({"action": TCP_DELTA}, "posture: 0 numbers for 6 joints"),
-        ({"obs": (obs_field("tool", 6),)}, "no device but the arm"),
+        ({"obs": (obs_field("tool", CHAIN),)}, "no device but the arm"),
     ],
 )
 def test_tools_and_poses_that_do_not_fit_are_refused(changes, fact):

@@ -18,7 +18,7 @@ def test_a_tool_is_the_last_number_and_the_second_device():
 
 
 def test_a_policy_is_asked_once_per_chunk_step_and_fields_may_be_as_old_as_is_said():
-    contract = contract_of("x", ARM, ("q", "part_error"), joint_action((0.1,) * 7, "rad", 0.05, 2), 0.02)
+    contract = contract_of("x", ARM, ("q", "part_error"), joint_action(ARM, (0.1,) * 7, 0.05, 2), 0.02)
     older = contract_of("x", ARM, ("q", "part_error"), contract.action, 0.02, max_age_s={"part_error": 0.3})
     assert (contract.rate.policy_hz, contract.rate.trained_latency_s, contract.action.chunk_valid_s) == (
         20.0,

@@ -5,18 +5,18 @@ from typing import Literal
 
 from robostral.arm import Arm
 from robostral.contract import Action, Contract, Device, Impedance, Rate
-from robostral.signals import obs_field
+from robostral.signals import joint_units, obs_field
 
 _NO_AGES: Mapping[str, float] = {}
 
 
-def joint_action(bound: tuple[float, ...], unit: str, dt_s: float, horizon: int) -> Action:
-    """Return an action of joint steps that are at most `bound` [unit] each, shape (n,), `horizon` of `dt_s` [s]."""
+def joint_action(arm: Arm, bound: tuple[float, ...], dt_s: float, horizon: int) -> Action:
+    """Return an action of joint steps that are at most `bound` [rad or m] each, shape (n,), `horizon` of `dt_s` [s]."""
     return Action(
         kind="joint_position_delta",
         low=tuple(-x for x in bound),
         high=bound,
-        unit=unit,
+        unit=joint_units(arm.chain),
         frame="joint",
         horizon=horizon,
         dt_s=dt_s,
@@ -80,8 +80,7 @@ def contract_of(
         tool: The second device, if any.
         max_age_s: Of fields that may be older than the signals' own table says [s].
     """
-    n = arm.chain.n
-    signs: list[Literal[-1, 1]] = [1] * n
+    signs: list[Literal[-1, 1]] = [1] * arm.chain.n
     devices = (Device("arm", arm.chain.joint_names, tuple(signs)), *([tool] if tool else []))
-    obs = tuple(obs_field(field, n, max_age_s.get(field)) for field in fields)
+    obs = tuple(obs_field(field, arm.chain, max_age_s.get(field)) for field in fields)
     return Contract(name, devices, obs, action, Rate(1.0 / action.dt_s, latency_s))

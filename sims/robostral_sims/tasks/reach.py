@@ -72,7 +72,7 @@ class Reach:
         self.branch = Branch(arm.chain, arm.limits, arm.home)
         self._braking = min(_BRAKING, _BRAKING_SHARE * float(arm.limits.array[DDQ].min()))
         self._delta = min(_DELTA_RAD, round(_SPEED_SHARE * float(arm.limits.array[DQ].min()) * _DT_S, 3))
-        action = joint_action((self._delta,) * arm.chain.n, "rad", _DT_S, _HORIZON)
+        action = joint_action(arm, (self._delta,) * arm.chain.n, _DT_S, _HORIZON)
         self.contract = contract_of("reach", arm, _FIELDS, action, _LATENCY_S)
         self.requirements = requirements_of(arm, max_latency_s=_LATENCY_S)
 

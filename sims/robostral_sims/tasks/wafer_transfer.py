@@ -97,7 +97,7 @@ class WaferTransfer:
         self._radius, self._height = float(zero[0]), float(zero[2])
         self._home = _RETRACTED_M - self._radius - 0.005
         self._range = arm.limits.array[Q_MIN] + [0.03, 0.0, 0.0], arm.limits.array[Q_MAX] - [0.005, 0.0, 0.02]
-        action = joint_action(_DELTA, "m, rad, m", _DT_S, _HORIZON)
+        action = joint_action(arm, _DELTA, _DT_S, _HORIZON)
         self.contract = contract_of("wafer_transfer", arm, _FIELDS, action, _LATENCY_S)
         self.requirements = requirements_of(arm, max_latency_s=_LATENCY_S)
 
