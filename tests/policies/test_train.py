@@ -1,9 +1,11 @@
 """A training is a function of its recipe: workers, interruptions and repetition change nothing."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
+from multiprocessing import get_context
 from pathlib import Path
 
 import msgspec
@@ -66,6 +68,25 @@ def test_a_resumed_training_is_the_unbroken_one(unbroken: Path, toy: TrainConfig
         train(other, out, command="robostral train toy", resume=True)
     train(toy, out, command="robostral train toy", resume=True)
     assert (out / "model.onnx").read_bytes() == (unbroken / "model.onnx").read_bytes()
+
+
+def test_ten_kills_at_random_moments_change_nothing(toy: TrainConfig, tmp_path: Path) -> None:
+    longer = replace(toy, dagger=replace(toy.dagger, rounds=8))
+    train(longer, tmp_path / "unbroken-v1", command="robostral train toy")
+    out, rng, rounds = tmp_path / "toy-v1", random.Random(0), []
+    for _ in range(10):
+        saved = Checkpoint(working_folder(out)).read()
+        rounds.append(len(saved.rounds) if saved else 0)
+        options = {"command": "robostral train toy", "resume": saved is not None}
+        child = get_context("fork").Process(target=train, args=(longer, out), kwargs=options)
+        child.start()
+        child.join(rng.uniform(0.0, 0.6))
+        child.kill()
+        child.join()
+        assert child.exitcode == -signal.SIGKILL
+    assert len(set(rounds)) > 3  # they struck different rounds
+    train(longer, out, command="robostral train toy", resume=max(rounds) > 0)
+    assert (out / "model.onnx").read_bytes() == (tmp_path / "unbroken-v1/model.onnx").read_bytes()
 
 
 def test_ctrl_c_leaves_a_folder_to_resume_and_no_process(toy: TrainConfig, tmp_path: Path) -> None:
