@@ -87,9 +87,10 @@ class Action(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
     First the arm's numbers: one per joint, or, for `tcp_pose_delta`, a translation [m] and a rotation vector [rad] in
     `base`. Then one absolute set-point per tool (the joints of all devices but the first): `gap` [m], `suction` 0..1.
+    An `outcome` is no command: it is what a learned simulator says that a step comes to, and no arm takes it.
     """
 
-    kind: Literal["joint_position_delta", "joint_velocity", "tcp_pose_delta", "tcp_twist"]
+    kind: Literal["joint_position_delta", "joint_velocity", "tcp_pose_delta", "tcp_twist", "outcome"]
     low: tuple[float, ...]
     high: tuple[float, ...]
     unit: Word

@@ -2,7 +2,7 @@
 
 import math
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
@@ -14,11 +14,14 @@ from robostral.contract import Contract, ObsField, Requirements, Sealed
 from robostral.errors import ConfigError, RobostralError, UnknownName
 from robostral.jit import kernel
 from robostral_sims.catalogue import snake_case
-from robostral_sims.engines import World, WorldState, load_engine
+from robostral_sims.engines import BeyondTraining, World, WorldState, load_engine
 from robostral_sims.randomize import NOMINAL, draw
 from robostral_sims.scene import load_mounted, load_scene
 from robostral_sims.stepper import CellStepper
 from robostral_sims.tasks import Task, Truth, load_task
+
+if TYPE_CHECKING:
+    from robostral_sims.watch import Watcher
 
 _BOUNDS = {
     "rad": 4.0 * np.pi, "rad/s": 100.0, "m": 10.0, "m/s": 10.0, "1": 1.001, "m or 1": 1.001, "N": 1e5, "N·m": 1e5,
@@ -51,8 +54,9 @@ class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     `to_action` and `to_chunk` convert. A step executes the chunk for one policy period; its further rows are what a
     late server would leave to the arm, and are used for as long as the episode's latency lasts.
 
-    `info` holds `success`, `reason` (`running`, `success`, `time limit`, or the guard's reason), the task's figures,
-    how many set-points the guard changed, and what was drawn for the episode (`plant`).
+    `info` holds `success`, `reason` (`running`, `success`, `time limit`, the guard's reason, or what a learned engine
+    refuses to go on with, which truncates the episode), the task's figures, how many set-points the guard changed, and
+    what was drawn for the episode (`plant`).
 
     Args:
         task: Task's name.
@@ -113,6 +117,8 @@ class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self._stepper = CellStepper(model, self.contract, self.scene, 1.0 / rate_hz)
         self._open = partial(make_world, self.scene, 1.0 / rate_hz)
         self._world: World | None = self._open()
+        self.episode_scene = self.scene
+        """The cell as this episode has it."""
         self._running, self._steps = False, 0
         self._plant = NOMINAL
 
@@ -136,6 +142,26 @@ class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     def truth(self) -> Truth:
         """What really is in the cell, as of the last observation; no policy sees it."""
         return self._stepper.truth
+
+    @property
+    def tools_c(self) -> NDArray[np.float64]:
+        """What the tools are commanded, one number an arm, shape (a,)."""
+        return self._stepper.tools_c
+
+    @property
+    def late_s(self) -> float:
+        """How far into a policy step of this episode a new chunk takes over from the one before [s]."""
+        return self._stepper.late_s
+
+    def watch(self) -> "Watcher":
+        """Return what notes each step of an episode for a learned simulator.
+
+        Raises:
+            ConfigError: The cell is not one that a learned simulator knows.
+        """
+        from robostral_sims.watch import Watcher
+
+        return Watcher(self)
 
     def expert(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the scripted expert's chunk [units of the contract]: obs (obs_size,) to (horizon, n), or rows of both.
@@ -175,7 +201,7 @@ class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
             raise EnvError(f"reset has no option '{name}'; it has 'plant'")
         self._plant = draw(self._ranges, self.np_random, (options or {}).get("plant"))
         start = self.task.start(self.np_random, self._plant)
-        scene = start.scene or self._plant.apply(self.scene)
+        scene = self.episode_scene = start.scene or self._plant.apply(self.scene)
         self._world = self._world or self._open()
         self._world.reset(WorldState.at_rest(scene, start.q), scene)
         self._stepper.reset(self._world, start, self.task, scene, self._plant["latency_s"])
@@ -199,16 +225,20 @@ class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         chunk = np.empty(action.shape, dtype=np.float32)
         if not chunk_kernel(action, self._middle, self._reach, chunk):
             raise EnvError("action holds a NaN or an infinity")
-        stopped = self._stepper.step(chunk)
+        try:
+            stopped, beyond = self._stepper.step(chunk), ""
+        except BeyondTraining as error:
+            stopped, beyond = None, str(error)
         self._steps += 1
         obs = self._stepper.observe()
         verdict = self.task.judge(obs, chunk, truth=self._stepper.truth, stopped=stopped is not None)
         late = self._steps * self.contract.action.dt_s >= self.task.time_limit_s - 1e-9
-        reason = "success" if verdict.success else stopped or ("time limit" if late else "running")
-        terminated, truncated = verdict.success or stopped is not None, reason == "time limit"
+        success = verdict.success and not beyond
+        reason = "success" if success else stopped or beyond or ("time limit" if late else "running")
+        terminated, truncated = success or stopped is not None, bool(beyond) or reason == "time limit"
         self._running = not (terminated or truncated)
-        info = self._info(success=verdict.success, reason=reason, figures=verdict.figures)
-        reward = float(verdict.success) - 1.0 if self._sparse else verdict.reward
+        info = self._info(success=success, reason=reason, figures=verdict.figures)
+        reward = float(success) - 1.0 if self._sparse else verdict.reward
         return obs, reward, terminated, truncated, info
 
     def render(self) -> NDArray[np.uint8] | None:

@@ -103,6 +103,11 @@ class CellStepper:
         return self._tools_c
 
     @property
+    def late_s(self) -> float:
+        """How far into a policy step a new chunk takes over from the one before [s]."""
+        return self._late % len(self._codes) * self._dt_s
+
+    @property
     def limited(self) -> int:
         """How many set-points of the episode the guard has changed."""
         return int(self._guard.counts[Reason.LIMITED])

@@ -15,10 +15,15 @@ _ENGINES = {
     "pybullet": "robostral_sims.engines.pybullet:PyBulletWorld",
     "mujoco": "robostral_sims.engines.mujoco:MujocoWorld",
 }
+_LEARNED = {"surrogate": "robostral_sims.engines.surrogate:SurrogateWorld"}
 
 
 class EngineError(RobostralError):
     """An engine cannot build a scene, or lost it."""
+
+
+class BeyondTraining(EngineError):
+    """A learned engine met what it was not trained on; what the cell shows after that step is a guess."""
 
 
 @dataclass(frozen=True)
@@ -133,12 +138,13 @@ def load_engine(name: str) -> Callable[[Scene, float], World]:
         UnknownName: No engine has this name.
         MissingExtra: The engine is not installed.
     """
-    if name not in _ENGINES:
-        raise UnknownName("engine", name, _ENGINES)
-    module, attribute = _ENGINES[name].split(":")
+    engines = _ENGINES | _LEARNED
+    if name not in engines:
+        raise UnknownName("engine", name, engines)
+    module, attribute = engines[name].split(":")
     return cast(Callable[[Scene, float], World], getattr(import_module(module), attribute))
 
 
 def engine_names() -> list[str]:
-    """List the engines, the default first."""
+    """List the engines that take any cell, the default first; `surrogate` stands in for them in some."""
     return list(_ENGINES)

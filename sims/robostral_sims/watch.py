@@ -1,0 +1,130 @@
+"""Watching a cell for a learned simulator: what was seen before each policy step, what happened, a curious pilot."""
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robostral.contract import Action, Contract, Device, ObsField, Rate
+from robostral.errors import ConfigError
+from robostral.kinematics.fk import tcp_kernel
+from robostral_sims.learned import SEEN, TOLD, free_gap_kernel, see_kernel, tell_kernel
+from robostral_sims.scene import Box, Cylinder, Jaw, Scene, load_mounted
+from robostral_sims.solids import transform
+
+if TYPE_CHECKING:
+    from robostral_sims.env import CellEnv
+
+FloatArray = NDArray[np.float64]
+
+_SEEN = (
+    ("part_position", 3, "m", "step"), ("part_axes", 6, "1", "step"), ("part_velocities", 6, "m/s, rad/s", "step"),
+    ("carried_motion", 6, "m, rad", "step"), ("carried_velocities", 6, "m/s, rad/s", "step"),
+    ("gap", 1, "m", "tool"), ("gap_rate", 1, "m/s", "tool"), ("gap_c", 1, "m", "tool"), ("gap_free", 1, "m", "tool"),
+    ("heights", 2, "m", "world"), ("tilt", 2, "1", "step"), ("part_half", 3, "m", "part"),
+    ("part_round", 1, "1", "part"),
+)  # fmt: skip
+"""Fields of what is seen: name, size, unit, frame; their columns are those of `robostral_sims.learned`."""
+MOST = (*[0.08] * 3, *[math.pi] * 3, *[3.0] * 3, *[100.0] * 3, 0.02, 0.5, 1.0, 1000.0)
+"""What nothing that is said exceeds, in either direction, shape (16,)."""
+
+
+def contract_of(jaw: Jaw, dt_s: float) -> Contract:
+    """Return the contract of a learned simulator of this jaw and a part: what it sees and says of steps of `dt_s` s."""
+    palm, finger = (" x ".join(f"{1e3 * x:g}" for x in size) for size in (jaw.palm, jaw.finger))
+    name = f"jaw {1e3 * jaw.opening:g} mm, {jaw.force:g} N, {jaw.speed:g} m/s, palm {palm} mm, fingers {finger} mm"
+    obs = tuple(ObsField(field, (size,), unit, frame, "derived") for field, size, unit, frame in _SEEN)
+    low = tuple(-x for x in MOST)
+    action = Action("outcome", low, MOST, "as learned.py says", "step", horizon=1, dt_s=dt_s, chunk_valid_s=dt_s)
+    return Contract("jaw-part", (Device(name, ("gap",), (1,)),), obs, action, Rate(1.0 / dt_s, 0.0))
+
+
+def part_size(scene: Scene) -> FloatArray:
+    """Return the half lengths of a scene's one part along its axes [m], and 1 if it is a cylinder, shape (4,).
+
+    Raises:
+        ConfigError: There is not exactly one part, or it is neither a box nor a cylinder.
+    """
+    shapes = [part.shape for part in scene.parts]
+    if len(shapes) == 1 and isinstance(shapes[0], Box):
+        return np.array([*shapes[0].size, 0.0]) / 2.0
+    if len(shapes) == 1 and isinstance(shapes[0], Cylinder):
+        return np.array([shapes[0].radius, shapes[0].radius, shapes[0].length / 2.0, 1.0])
+    found = ", ".join(type(shape).__name__ for shape in shapes) or "no part"
+    raise ConfigError(f"a learned simulator knows one part, a Box or a Cylinder; the cell has {found}")
+
+
+def jaw_of(scene: Scene) -> Jaw:
+    """Return the jaw of a scene's one arm.
+
+    Raises:
+        ConfigError: It has several arms, or another tool.
+    """
+    tools = [arm.tool for arm in scene.arms]
+    if len(tools) != 1 or not isinstance(tools[0], Jaw):
+        found = ", ".join(type(tool).__name__ for tool in tools)
+        raise ConfigError(f"a learned simulator knows one arm, with a Jaw; the cell's arms have {found}")
+    return tools[0]
+
+
+class Watcher:
+    """Notes each policy step of an environment as `robostral_sims.learned` tells it; call `before`, step, `after`.
+
+    Args:
+        env: A cell with one arm that has a jaw, and one part.
+
+    Attributes:
+        contract: What a learned simulator of the cell sees and says.
+
+    Raises:
+        ConfigError: The cell holds something else.
+    """
+
+    def __init__(self, env: "CellEnv") -> None:
+        self._env, self._arm, self._jaw = env, load_mounted(env.scene.arms[0]), jaw_of(env.scene)
+        self._dt_s = env.contract.action.dt_s
+        self.contract = contract_of(self._jaw, self._dt_s)
+        part_size(env.scene)
+        self._T_world_base = transform(env.scene.arms[0].base)
+        self._T, self._T_after = np.eye(4), np.eye(4)
+        self._part, self._tool, self._gap_c = np.zeros(13), np.zeros(2), 0.0
+        self._aim, self._gap, self._speed = np.zeros(3), self._jaw.opening, 0.0
+
+    def before(self) -> None:
+        """Look at the cell before a step."""
+        truth = self._env.truth
+        self._look(self._T)
+        self._part[:], self._tool[:] = truth.parts[0], truth.tools[0]
+        self._gap_c = float(self._env.tools_c[0])
+
+    def after(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return what was seen, shape (39,), and what happened in the step since, shape (14,)."""
+        env, truth = self._env, self._env.truth
+        seen, told = np.empty(SEEN, np.float32), np.empty(TOLD, np.float32)
+        self._look(self._T_after)
+        half, gap_c, speed = part_size(env.episode_scene), float(env.tools_c[0]), 2.0 * self._jaw.speed
+        free = free_gap_kernel(self._tool[0], self._gap_c, speed * env.late_s)
+        free = free_gap_kernel(free, gap_c, speed * (self._dt_s - env.late_s))
+        see_kernel(self._T, self._T_after, self._part, half, self._tool, gap_c, free, self._dt_s, seen)
+        tell_kernel(self._T, self._part, self._tool, truth.parts[0], truth.tools[0], told)
+        return seen, told
+
+    def curious(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Return the next chunk [units of the contract] of a pilot that plays with the part: beside, over, into it."""
+        truth, action = self._env.truth, self._env.contract.action
+        if self._speed == 0.0 or rng.random() < 0.06:
+            self._aim = rng.uniform((-0.09, -0.09, -0.02), (0.09, 0.09, 0.10))
+            self._gap = float(rng.choice([0.0, self._jaw.opening, rng.uniform(0.0, self._jaw.opening)]))
+            self._speed = rng.uniform(0.1, 0.6)
+        self._look(self._T)
+        left = self._T_world_base[:3, :3].T @ (truth.parts[0, :3] + self._aim - self._T[:3, 3])
+        chunk = np.zeros((action.horizon, len(action.low)))
+        chunk[:, :3] = left * min(1.0, self._speed * action.high[0] / max(float(np.abs(left).max()), 1e-9))
+        chunk[:, 3:6] = rng.normal(size=3) * 0.1 * action.high[3]
+        chunk[:, 6] = self._gap
+        return np.asarray(np.clip(chunk, action.low, action.high), np.float32)
+
+    def _look(self, T_world_tcp: FloatArray) -> None:
+        tcp_kernel(self._arm.chain.model, self._env.truth.q, T_world_tcp)
+        T_world_tcp[:] = self._T_world_base @ T_world_tcp
