@@ -1,5 +1,6 @@
 """The network: raw observations in, a raw bounded chunk out. The normaliser and the bounds are layers of it."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -8,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from robostral_policies.config import ActorConfig, NearConfig, TrainingError
+from robostral_policies.config import ActorConfig, FineConfig, NearConfig, TrainingError
 from robostral_policies.interface import Interface
 
 
@@ -34,16 +35,38 @@ class Near(nn.Module):
         return torch.cat([x * (1.0 / self.config.reach) * bell, torch.tanh(x * (1.0 / self.config.fine)) * bell], 1)
 
 
+class Fine(nn.Module):
+    """Magnified columns: `tanh(x / scale)` for each scale, `sin` and `cos` of `2 pi x / period` for each period.
+
+    Args:
+        columns: Their places in the observation.
+        config: Scales and periods.
+    """
+
+    def __init__(self, columns: Sequence[int], config: FineConfig) -> None:
+        super().__init__()
+        self.columns = torch.tensor(columns)
+        self.slopes = [1.0 / scale for scale in config.scales]
+        self.rates = [2.0 * math.pi / period for period in config.periods]
+        self.size = len(columns) * (len(self.slopes) + 2 * len(self.rates))
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """Map observations, shape (rows, obs_size), to features, shape (rows, size)."""
+        x = obs[:, self.columns]
+        waves = [wave(x * rate) for rate in self.rates for wave in (torch.sin, torch.cos)]
+        return torch.cat([*(torch.tanh(x * slope) for slope in self.slopes), *waves], 1)
+
+
 class Actor(nn.Module):
     """A multilayer perceptron between a normaliser and `middle + half_range * bound`, where `bound` is a tanh.
 
     Args:
         interface: Sizes the input, the bounds and the chunk.
-        config: Width of the hidden layers, and the groups that are heard near zero only.
+        config: Width of the hidden layers, the groups that are heard near zero only, and the magnified columns.
         seed: Draws the first weights; torch's own generator is left as it was.
 
     Raises:
-        TrainingError: `config.near` names a group that the observation does not have.
+        TrainingError: `config` names a group or a column that the observation does not have.
     """
 
     wide: Tensor
@@ -58,13 +81,15 @@ class Actor(nn.Module):
         self.obs_size, self.chunk_shape = interface.obs_size, interface.chunk_shape
         wide, near = _columns(interface, config)
         self.near = nn.ModuleList(near)
+        fine = [Fine(_places(interface, one), one) for one in config.fine]
+        self.fine = nn.ModuleList(fine)
         self.register_buffer("wide", torch.tensor(wide), persistent=False)
         self._buffer("mean", np.zeros(len(wide)))
         self._buffer("scale", np.ones(len(wide)))
         self._buffer("middle", np.tile((low + high) / 2, interface.horizon))
         self._buffer("half_range", np.tile((high - low) / 2, interface.horizon))
         self.bound: nn.Module = nn.Tanh()
-        features = len(wide) + 2 * (self.obs_size - len(wide))
+        features = len(wide) + 2 * (self.obs_size - len(wide)) + sum(one.size for one in fine)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.net = _perceptron([features, *config.hidden, len(self.middle)])
@@ -72,7 +97,7 @@ class Actor(nn.Module):
     def forward(self, obs: Tensor) -> Tensor:
         """Map raw observations, shape (rows, obs_size), to raw chunks, shape (rows, horizon, n)."""
         normalised = (obs[:, self.wide] - self.mean) * self.scale
-        features = torch.cat([normalised, *(near(obs) for near in self.near)], 1)
+        features = torch.cat([normalised, *(part(obs) for part in (*self.near, *self.fine))], 1)
         flat: Tensor = self.bound(self.net(features)) * self.half_range + self.middle
         return flat.reshape(-1, *self.chunk_shape)
 
@@ -107,6 +132,17 @@ def _columns(interface: Interface, config: ActorConfig) -> tuple[list[int], list
             wide += range(start, stop)
         start = stop
     return wide, near
+
+
+def _places(interface: Interface, config: FineConfig) -> list[int]:
+    """Find the magnified columns in the observation."""
+    start = 0
+    for name, size in interface.groups:
+        if name == config.group and max(config.columns, default=-1) < size:
+            return [start + column for column in config.columns]
+        start += size
+    groups = ", ".join(f"{name} ({size})" for name, size in interface.groups)
+    raise TrainingError(f"actor.fine: no columns {list(config.columns)} of '{config.group}' in the contract ({groups})")
 
 
 def _perceptron(widths: Sequence[int]) -> nn.Sequential:

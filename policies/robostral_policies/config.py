@@ -34,16 +34,34 @@ class NearConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fine: Size
 
 
+class FineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Columns of an observation group that the network also sees magnified, in the group's own unit.
+
+    Attributes:
+        group: The group's name.
+        columns: Which of its columns, from 0.
+        scales: Sizes at which an entry saturates, one feature each: where a task asks for a ten-thousandth of a range.
+        periods: Lengths after which all looks alike again, two features each: slots of a rack.
+    """
+
+    group: str
+    columns: tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
+    scales: tuple[Size, ...] = ()
+    periods: tuple[Size, ...] = ()
+
+
 class ActorConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Shape of the network.
 
     Attributes:
         hidden: Width of each hidden layer.
         near: Observation groups that are heard near zero only, by name.
+        fine: Columns that are seen magnified, beside being heard as ever.
     """
 
     hidden: tuple[Positive, ...] = (128, 128, 128)
     near: dict[str, NearConfig] = {}
+    fine: tuple[FineConfig, ...] = ()
 
 
 class DaggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

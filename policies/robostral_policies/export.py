@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from robostral.bundle.policy import open_session
 from robostral.extras import require
-from robostral_policies.actor import Actor, Near
+from robostral_policies.actor import Actor, Fine, Near
 
 OPSET = 20
 IR_VERSION = 9
@@ -28,15 +28,18 @@ def to_onnx(actor: Actor) -> bytes:
     graph = Graph()
     wide = graph.add("Gather", "obs", actor.wide, axis=1)
     features = graph.add("Mul", graph.add("Sub", wide, actor.mean), actor.scale)
-    features = graph.add("Concat", features, *(part for near in actor.near for part in _near(graph, near)), axis=1)
+    near = [part for one in actor.near for part in _near(graph, one)]
+    fine = [part for one in actor.fine for part in _fine(graph, one)]
+    features = graph.add("Concat", features, *near, *fine, axis=1)
     for layer in actor.net:
-        features = _layer(graph, layer, features)
-    flat = graph.add("Add", graph.add("Mul", _layer(graph, actor.bound, features), actor.half_range), actor.middle)
+        features = add_layer(graph, layer, features)
+    flat = graph.add("Add", graph.add("Mul", add_layer(graph, actor.bound, features), actor.half_range), actor.middle)
     shape = torch.tensor([-1, *actor.chunk_shape])
     return graph.model(graph.add("Reshape", flat, shape), actor.obs_size, actor.chunk_shape)
 
 
-def _layer(graph: "Graph", layer: nn.Module, features: str) -> str:
+def add_layer(graph: "Graph", layer: nn.Module, features: str) -> str:
+    """Add a layer of a network, linear or one of the activations SiLU, Tanh, ReLU, Hardtanh; return its output."""
     if isinstance(layer, nn.Linear):
         return graph.add("Gemm", features, layer.weight, layer.bias, transB=1)
     if isinstance(layer, nn.SiLU):
@@ -54,6 +57,14 @@ def _near(graph: "Graph", near: nn.Module) -> tuple[str, str]:
     coarse = graph.add("Mul", x, torch.tensor(1.0 / near.config.reach))
     fine = graph.add("Tanh", graph.add("Mul", x, torch.tensor(1.0 / near.config.fine)))
     return graph.add("Mul", coarse, bell), graph.add("Mul", fine, bell)
+
+
+def _fine(graph: "Graph", fine: nn.Module) -> list[str]:
+    assert isinstance(fine, Fine)
+    x = graph.add("Gather", "obs", fine.columns, axis=1)
+    steep = [graph.add("Tanh", graph.add("Mul", x, torch.tensor(slope))) for slope in fine.slopes]
+    turns = [graph.add("Mul", x, torch.tensor(rate)) for rate in fine.rates]
+    return [*steep, *(graph.add(wave, turn) for turn in turns for wave in ("Sin", "Cos"))]
 
 
 class Graph:
@@ -95,7 +106,7 @@ class Graph:
         return name
 
 
-def parity(actor: Actor, model: bytes, obs: NDArray[np.float32]) -> float:
+def parity(actor: nn.Module, model: bytes, obs: NDArray[np.float32]) -> float:
     """Compute the greatest absolute difference between network and exported model over `obs` (rows, obs_size)."""
     with torch.inference_mode():
         ours = actor(torch.from_numpy(obs)).numpy()

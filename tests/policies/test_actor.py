@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from robostral_policies.actor import Actor
-from robostral_policies.config import ActorConfig, FitConfig, NearConfig
+from robostral_policies.config import ActorConfig, FineConfig, FitConfig, NearConfig, TrainingError
 from robostral_policies.dagger import Samples, fit
 from robostral_policies.export import OPSET, parity, probe, to_onnx
 from robostral_policies.interface import Interface
@@ -18,7 +18,8 @@ from robostral.bundle.policy import open_session
 
 CONTRACT = ToyCell().sealed.contract
 INTERFACE = Interface.of_contract(CONTRACT)
-CONFIG = ActorConfig(hidden=(16, 16), near={"error": NearConfig(reach=0.5, fine=0.05)})
+FINE = FineConfig("q", (1,), scales=(0.01,), periods=(0.5,))
+CONFIG = ActorConfig(hidden=(16, 16), near={"error": NearConfig(reach=0.5, fine=0.05)}, fine=(FINE,))
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +91,23 @@ def test_an_error_that_turns_round_far_away_changes_nothing() -> None:
     turned = obs * np.array([1, 1, 1, 1, -1, -1], np.float32)
     with torch.inference_mode():
         assert torch.equal(made(torch.from_numpy(obs)), made(torch.from_numpy(turned)))
+
+
+def test_a_magnified_column_tells_slots_apart_that_look_alike_from_afar() -> None:
+    """A saw tooth of 0.5 rad over 20 rad, and a switch of 0.01 rad at zero: nothing that a plain network learns."""
+    rng, losses = np.random.default_rng(0), []
+    obs = rng.uniform(-10.0, 10.0, (4000, 6)).astype(np.float32)
+    obs[::2, 1] *= 0.003
+    saw = np.sin(obs[:, 1] * (2.0 * np.pi / 0.5)) + np.tanh(obs[:, 1] / 0.01)
+    labels = np.tile((0.4 * BOUND * saw)[:, None, None], (1, 3, 2)).astype(np.float32)
+    for fine in ((), (FINE,)):
+        learner = Actor(INTERFACE, ActorConfig(hidden=(16,), fine=fine))
+        learner.normalise_by(obs)
+        losses.append(fit(learner, Samples(obs, labels), FitConfig(batch=256), 300, 0, lambda _: None)[-1])
+    assert losses[1] < 0.1 * losses[0]
+
+
+@pytest.mark.parametrize("fine", [FineConfig("nothing", (0,)), FineConfig("q", (2,))])
+def test_a_magnified_column_that_is_not_there_is_named(fine: FineConfig) -> None:
+    with pytest.raises(TrainingError, match=rf"'{fine.group}' in the contract \(q \(2\), goal \(2\), error \(2\)\)"):
+        Actor(INTERFACE, ActorConfig(fine=(fine,)))
