@@ -92,6 +92,7 @@ def _shoot(bench: Bench, order: Sequence[str], goals: Sequence[Goal], console: C
             _move(bench, goals[number % len(goals)])
             shots.append(KINDS[kind](bench))
             bar.advance(task)
+        _move(bench, goals[len(order) % len(goals)])  # the log has to show what came after the last fault, too
     return shots
 
 

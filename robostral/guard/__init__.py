@@ -58,6 +58,8 @@ __all__ = [
 SINGULAR = (17.0, 30.0)
 """Condition numbers of the Jacobian to slow down at and to stop at, for Cartesian commands; those of MoveIt Servo."""
 
+_FLOAT = np.dtype(np.float64)
+
 
 class Guard:
     """Holds every limit on the commands of one arm, tick by tick, whatever is asked.
@@ -123,7 +125,7 @@ class Guard:
         self.counts: NDArray[np.int64] = np.zeros(len(Reason), np.int64)
         self.q_c, self.dq_c, self.ddq_c, self.tau_c = (self.state[row, : chain.n] for row in (Q, DQ_C, DDQ_C, TAU_C))
         self.tables = (chain.model, self.table, self.state, self.counts)
-        self._input, self._wrong_size = np.empty(chain.n), np.empty(0)
+        self._input, self._shape, self._wrong_size = np.empty(chain.n), (chain.n,), np.empty(0)
 
     @property
     def reason(self) -> Reason:
@@ -142,7 +144,7 @@ class Guard:
 
     def reset(self, q: FloatArray) -> int:
         """Start at rest in the measured pose `q` [rad], shape (n,); return PASSED, or why the guard stays locked."""
-        return int(kernels.reset_kernel(*self.tables, self._vector(q)))
+        return kernels.reset_kernel(*self.tables, self._vector(q))
 
     def step(self, q_d: FloatArray) -> int:
         """Take the set-point of the next tick [rad], shape (n,), and advance `q_c` to what may be written.
@@ -150,23 +152,23 @@ class Guard:
         Returns:
             PASSED (bit for bit), LIMITED (nearest allowed command), or the reason of the stop whose tick `q_c` now is.
         """
-        return int(kernels.reference_kernel(*self.tables, self._vector(q_d)))
+        return kernels.reference_kernel(*self.tables, self._vector(q_d))
 
     def coast(self) -> int:
         """Advance by one tick at constant velocity, checked like any set-point; return its `Reason`."""
-        return int(kernels.coast_kernel(*self.tables))
+        return kernels.coast_kernel(*self.tables)
 
     def brake(self, reason: int = Reason.STOPPED) -> int:
         """Advance by one tick of the stop, beginning it for `reason` if none is under way; return 1 when at rest."""
-        return int(kernels.brake_kernel(*self.tables, int(reason)))
+        return kernels.brake_kernel(*self.tables, int(reason))
 
     def measure(self, q: FloatArray) -> int:
         """Compare the measured position [rad], shape (n,), with `q_c`; TRACKING makes the next tick brake."""
-        return int(kernels.measure_kernel(*self.tables, self._vector(q)))
+        return kernels.measure_kernel(*self.tables, self._vector(q))
 
     def command(self, q_c: FloatArray) -> int:
         """Second stage in position mode, just before the write: PASSED only for the very command that passed."""
-        return int(kernels.command_kernel(*self.tables, self._vector(q_c)))
+        return kernels.command_kernel(*self.tables, self._vector(q_c))
 
     def reset_torque(self, tau: FloatArray) -> None:
         """Begin torque mode at the measured torques `tau` [N·m], shape (n,), brought inside the limits."""
@@ -178,15 +180,15 @@ class Guard:
 
         PASSED and LIMITED advance; after a reject `tau_c` stands as it was, and `torque_stop` has to follow.
         """
-        return int(torque_kernel(self.table, self.state, self._vector(tau_d), self.tau_c))
+        return torque_kernel(self.table, self.state, self._vector(tau_d), self.tau_c)
 
     def torque_stop(self, dq: FloatArray, tau_hold: FloatArray, damping: FloatArray) -> int:
         """Advance `tau_c` by one tick of the torque-mode stop; see `robostral.guard.torque.torque_stop_kernel`."""
-        return int(torque_stop_kernel(self.table, self.state, damping, dq, tau_hold, self.tau_c))
+        return torque_stop_kernel(self.table, self.state, damping, dq, tau_hold, self.tau_c)
 
     def _vector(self, q: FloatArray) -> FloatArray:
         # The kernels are compiled for one type: a plain writable vector. What is of another size is not converted.
-        if not isinstance(q, np.ndarray) or q.shape != self._input.shape or q.dtype != np.float64:
+        if type(q) is not np.ndarray or q.shape != self._shape or q.dtype != _FLOAT:
             return self._wrong_size
         self._input[:] = q
         return self._input

@@ -71,15 +71,17 @@ class Cell:
             DriverState(arm.chain.n),
         )
         self._law.reset(arm.home)
-        self._home, self._rng, self._tick = arm.home, np.random.default_rng(seed), 0
+        self._home, self._rng = arm.home, np.random.default_rng(seed)
         self._seam, self._knots, self._tau = arm.home, np.zeros((HORIZON, arm.chain.n)), np.zeros(arm.chain.n)
-        self._q_d = arm.home
+        self._step, self._q_d = np.zeros(arm.chain.n), arm.home
+        self.new_chunk()
 
     def new_chunk(self) -> None:
         """Take over another chunk from the last command on; not part of a tick."""
         self._seam[:] = self.guard.q_c
         towards = 0.1 * (self._home - self._seam) + self._rng.normal(0.0, 0.02, self._seam.shape)
         self._knots[:] = self._seam + towards * np.arange(1, HORIZON + 1)[:, None]
+        self._step[:] = towards * (self.guard.dt / STEP_S)
         self._tick = 0
 
     def tick(self) -> int:
@@ -92,15 +94,15 @@ class Cell:
         self._driver.write(self._tau)
         return code
 
+    def aim(self) -> None:
+        """Choose the set-point of the next `guard_tick`; not part of it."""
+        np.add(self.guard.q_c, self._step, out=self._q_d)
+
     def guard_tick(self) -> int:
         """Do the guard's part of a position-mode tick alone: measure, first stage, second stage."""
-        guard, q_d = self.guard, self._q_d
-        self._tick += 1
-        np.subtract(self._knots[-1], self._seam, out=q_d)
-        q_d *= self.guard.dt / (HORIZON * STEP_S)
-        q_d += guard.q_c
+        guard = self.guard
         guard.measure(guard.q_c)
-        code = guard.step(q_d)
+        code = guard.step(self._q_d)
         guard.command(guard.q_c)
         return code
 
@@ -111,22 +113,40 @@ def measure(cell: Cell, tick: Callable[[], int], ticks: int) -> tuple[NDArray[np
     Returns:
         Nanoseconds per tick; memory blocks that the ticks kept; garbage collections during them.
     """
-    spent, now, kept = np.zeros(ticks, np.int64), time.perf_counter_ns, 0
-    collections = sum(generation["collections"] for generation in gc.get_stats())
-    for k in range(ticks):
+    spent, blocks = np.zeros(ticks, np.int64), np.zeros(2, np.int64)
+    collections = _collections()
+    blocks[0] = sys.getallocatedblocks()  # walks all of Python's memory: beside every tick it would empty the caches
+    _live(cell, tick, spent)
+    blocks[1] = sys.getallocatedblocks()
+    return spent, int(blocks[1] - blocks[0]), _collections() - collections
+
+
+def _live(cell: Cell, tick: Callable[[], int], spent: NDArray[np.int64]) -> None:
+    now = time.perf_counter_ns
+    for k in range(len(spent)):
         if k % CHUNK_TICKS == 0:
             cell.new_chunk()
-        blocks = sys.getallocatedblocks()
+        cell.aim()
         began = now()
         code = tick()
-        ended = now()
-        del_blocks = sys.getallocatedblocks() - blocks
-        if k > CHUNK_TICKS:
-            kept += del_blocks
-        spent[k] = ended - began
+        spent[k] = now() - began
         if code > Reason.LIMITED:
             raise RuntimeError(f"the guard stopped the bench: {Reason(code).name}")
-    return spent, kept, sum(generation["collections"] for generation in gc.get_stats()) - collections
+
+
+def _collections() -> int:
+    return sum(generation["collections"] for generation in gc.get_stats())
+
+
+def machine(length_ns: int, ticks: int) -> NDArray[np.int64]:
+    """Look at the clock for `length_ns` at a time; what a look takes longer is the machine's own doing [ns]."""
+    spent, now = np.zeros(ticks, np.int64), time.perf_counter_ns
+    for k in range(ticks):
+        began = ended = now()
+        while ended - began < length_ns:
+            ended = now()
+        spent[k] = ended - began
+    return spent
 
 
 def percentiles(spent: NDArray[np.int64]) -> dict[str, float]:
@@ -136,7 +156,11 @@ def percentiles(spent: NDArray[np.int64]) -> dict[str, float]:
 
 
 def run(arm: str = "panda", ticks: int = 10_000, rate_hz: float = 500.0) -> dict[str, Any]:
-    """Measure the guard and the whole tick of an arm; the figures of `robostral bench loop`."""
+    """Measure the guard and the whole tick of an arm; the figures of `robostral bench loop`.
+
+    Beside each stands `machine`: the same for a tick of the same median that only looks at the clock. What both have in
+    their tails are interrupts.
+    """
     cell = Cell(load_arm(arm), rate_hz)
     figures: dict[str, Any] = {"arm": arm, "rate_hz": rate_hz, "ticks": ticks}
     gc.collect()
@@ -145,7 +169,9 @@ def run(arm: str = "panda", ticks: int = 10_000, rate_hz: float = 500.0) -> dict
         for name, tick in (("compute_us", cell.tick), ("guard_us", cell.guard_tick)):
             measure(cell, tick, 2 * CHUNK_TICKS)
             spent, kept, collections = measure(cell, tick, ticks)
+            alone = machine(int(np.median(spent)), ticks)
             figures[name] = percentiles(spent) | {"kept_blocks": kept, "collections": collections}
+            figures[name]["machine"] = percentiles(alone)
     finally:
         gc.unfreeze()
     return figures

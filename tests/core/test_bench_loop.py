@@ -37,13 +37,18 @@ def test_what_misses_its_bar_is_named() -> None:
             | {"allocations": {"blocks": blocks, "collections": 0}}
         }
 
-    fine = {"compute_us": {"p999": 50.0}, "guard_us": {"p999": 19.0}}
+    def kernels(guard: float) -> dict[str, object]:
+        rest = {"p50": 4.0, "machine": {"p999": 18.0}}
+        return {"compute_us": {"p999": 50.0} | rest, "guard_us": {"p999": guard} | rest}
+
+    fine = kernels(19.0)
     assert bench._short(figures(20.0, 15.0), figures(30.0, 30.0), fine) == []
     assert "cyclictest 10.0" in bench._short(figures(20.0, 10.0), figures(30.0, 30.0), fine)[0]
     assert "10% of the period" in bench._short(figures(120.0, 110.0), figures(120.0, 110.0), fine)[0]
     assert "disturbed" in bench._short(figures(20.0, 15.0), figures(50.0, 50.0), fine)[0]
-    slow = {"compute_us": {"p999": 50.0}, "guard_us": {"p999": 21.0}}
-    assert "guard_us p99.9 21.0" in bench._short(figures(20.0, 15.0), figures(30.0, 30.0), slow)[0]
+    line = bench._short(figures(20.0, 15.0), figures(30.0, 30.0), kernels(21.0))[0]
+    assert "guard_us p99.9 21.0" in line
+    assert "p99.9 18.0 µs where as long nothing is computed" in line
     assert "allocations" in bench._short(figures(20.0, 15.0, blocks=3), figures(30.0, 30.0), fine)[0]
 
 

@@ -13,6 +13,7 @@ def test_ticks_keep_no_memory_and_collect_no_garbage(name: str, ticks: int) -> N
         assert figures[stage]["kept_blocks"] == 0
         assert figures[stage]["collections"] == 0
         assert 0.0 < figures[stage]["p50"] <= figures[stage]["p99"] <= figures[stage]["p999"] <= figures[stage]["max"]
+        assert figures[stage]["p50"] <= figures[stage]["machine"]["p50"] + 0.001
 
 
 def test_what_is_kept_is_counted() -> None:
