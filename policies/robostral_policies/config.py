@@ -3,12 +3,14 @@
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
 from robostral import config
 from robostral.errors import ConfigError, RobostralError
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Size = Annotated[float, msgspec.Meta(gt=0.0)]
@@ -197,7 +199,7 @@ def working_folder(out: Path) -> Path:
     return out.with_name(f"{out.name}.training")
 
 
-def override(preset: TrainConfig, settings: Iterable[str]) -> TrainConfig:
+def override(preset: T, settings: Iterable[str]) -> T:
     """Change figures of a preset.
 
     Args:
@@ -219,4 +221,4 @@ def override(preset: TrainConfig, settings: Iterable[str]) -> TrainConfig:
             if not isinstance(branch, dict):
                 raise ConfigError(f"--set {setting}: '{parent}' is a figure, it has no '{key}'")
         branch[key] = config.decode(value.encode(), object, f"--set {setting}")
-    return config.decode(msgspec.yaml.encode(tree), TrainConfig, "--set")
+    return config.decode(msgspec.yaml.encode(tree), type(preset), "--set")

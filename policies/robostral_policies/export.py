@@ -4,6 +4,7 @@ The graph is written here node by node, so that it holds nothing that a tracer c
 the same bytes. `parity` is the proof that it is the network.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -106,7 +107,7 @@ class Graph:
         return name
 
 
-def parity(actor: nn.Module, model: bytes, obs: NDArray[np.float32]) -> float:
+def parity(actor: Callable[[Tensor], Tensor], model: bytes, obs: NDArray[np.float32]) -> float:
     """Compute the greatest absolute difference between network and exported model over `obs` (rows, obs_size)."""
     with torch.inference_mode():
         ours = actor(torch.from_numpy(obs)).numpy()

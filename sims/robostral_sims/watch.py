@@ -26,7 +26,7 @@ _SEEN = (
     ("part_round", 1, "1", "part"),
 )  # fmt: skip
 """Fields of what is seen: name, size, unit, frame; their columns are those of `robostral_sims.learned`."""
-MOST = (*[0.08] * 3, *[math.pi] * 3, *[3.0] * 3, *[100.0] * 3, 0.02, 0.5, 1.0, 1000.0)
+MOST = (*[0.08] * 3, *[math.pi] * 3, *[3.0] * 3, *[50.0] * 3, 0.02, 0.5, 1.0, 10.0)
 """What nothing that is said exceeds, in either direction, shape (16,)."""
 
 
@@ -110,12 +110,18 @@ class Watcher:
         tell_kernel(self._T, self._part, self._tool, truth.parts[0], truth.tools[0], told)
         return seen, told
 
-    def curious(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Return the next chunk [units of the contract] of a pilot that plays with the part: beside, over, into it."""
+    def curious(self, rng: np.random.Generator, *, pushing: bool = False) -> NDArray[np.float32]:
+        """Return the next chunk [units of the contract] of a pilot that plays with the part: beside, over, into it.
+
+        Args:
+            rng: Draws where to and how fast, and when to think of something else.
+            pushing: Go through the part, low, from side to side, the jaw mostly closed.
+        """
         truth, action = self._env.truth, self._env.contract.action
         if self._speed == 0.0 or rng.random() < 0.06:
-            self._aim = rng.uniform((-0.09, -0.09, -0.02), (0.09, 0.09, 0.10))
-            self._gap = float(rng.choice([0.0, self._jaw.opening, rng.uniform(0.0, self._jaw.opening)]))
+            self._aim = self._draw_push(rng) if pushing else rng.uniform((-0.09, -0.09, -0.02), (0.09, 0.09, 0.10))
+            closed = 0.0 if pushing else rng.uniform(0.0, self._jaw.opening)
+            self._gap = float(rng.choice([0.0, self._jaw.opening, closed]))
             self._speed = rng.uniform(0.1, 0.6)
         self._look(self._T)
         left = self._T_world_base[:3, :3].T @ (truth.parts[0, :3] + self._aim - self._T[:3, 3])
@@ -124,6 +130,11 @@ class Watcher:
         chunk[:, 3:6] = rng.normal(size=3) * 0.1 * action.high[3]
         chunk[:, 6] = self._gap
         return np.asarray(np.clip(chunk, action.low, action.high), np.float32)
+
+    def _draw_push(self, rng: np.random.Generator) -> FloatArray:
+        """Draw an aim beyond the part, seen from the last one."""
+        x, y, _ = -np.sign(self._aim) if self._aim.any() else rng.choice([-1.0, 1.0], 3)
+        return np.array([x, y, 1.0]) * rng.uniform((0.0, 0.0, -0.015), (0.10, 0.10, 0.02))
 
     def _look(self, T_world_tcp: FloatArray) -> None:
         tcp_kernel(self._arm.chain.model, self._env.truth.q, T_world_tcp)

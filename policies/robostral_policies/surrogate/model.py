@@ -1,0 +1,164 @@
+"""An ensemble of small networks that says what happens in a step; normaliser, bounds and interval are in the graph."""
+
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from robostral_policies.export import Graph, add_layer
+from robostral_policies.surrogate.config import SurrogateConfig
+
+CARRIED = (15, 27)
+"""First and last column but one, in what is seen, of the motion and velocities of a part that is carried: what is told
+begins with the same twelve, see `robostral_sims.learned`."""
+MOTION = 3
+"""The first columns of what is told are the part's motion [m], whose interval is said too."""
+_SHARP = 1.2
+"""A gate reaches 0 and 1 itself: what is held firmly moves with the hand exactly, what lies still does not at all."""
+_FLOOR_M = 2e-5
+"""Added to the spread of the members before it is scaled [m]: they may agree on what is not quite so."""
+_EDGE = 1e-4
+"""Share of the rows, at either end of a column, that do not widen what counts as trained on."""
+
+
+class Ensemble(nn.Module):
+    """Members with first weights of their own; each says `gate * carried + correction`, small corrections being none.
+
+    Args:
+        config: Members, hidden layers, what is no correction.
+        seen: Observations of training, shape (rows, k): they set normaliser and envelope.
+        told: What happened, shape (rows, m): it sets the scales.
+        bound: What nothing that is said exceeds, shape (m + 2,).
+    """
+
+    mean: Tensor
+    scale: Tensor
+    low: Tensor
+    width: Tensor
+    size: Tensor
+    bound: Tensor
+    quiet: Tensor
+    stretch: Tensor
+
+    def __init__(
+        self,
+        config: SurrogateConfig,
+        seen: NDArray[np.float32],
+        told: NDArray[np.float32],
+        bound: NDArray[np.float32],
+    ) -> None:
+        super().__init__()
+        spread, (low, high) = seen.std(0), np.quantile(seen, (_EDGE, 1.0 - _EDGE), axis=0)
+        self._keep("mean", seen.mean(0))
+        self._keep("scale", 1.0 / np.where(spread > 1e-6, spread, 1.0))
+        self._keep("low", low)
+        self._keep("width", np.maximum(high - low, 1e-3))
+        self._keep("size", np.maximum(told.std(0), 1e-6))
+        self._keep("bound", bound)
+        self._keep("quiet", np.array([config.quiet_m] * 3 + [config.quiet_rad] * 3 + [0.0] * (told.shape[1] - 6)))
+        self._keep("stretch", np.ones(()))
+        widths = [seen.shape[1], *config.hidden, told.shape[1] + 1]
+        self.members = nn.ModuleList()
+        for index in range(config.members):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(config.seed * 100 + index)
+                self.members.append(_perceptron(widths))
+
+    def member(self, index: int, seen: Tensor) -> Tensor:
+        """Say what one member expects: seen (rows, k) to told (rows, m)."""
+        answer = self.members[index]((seen - self.mean) * self.scale)
+        gate = (torch.sigmoid(answer[:, -1:]) * _SHARP - (_SHARP - 1.0) / 2.0).clamp(0.0, 1.0)
+        free = answer[:, :-1] * self.size
+        free = torch.relu(free - self.quiet) - torch.relu(-free - self.quiet)
+        first, last = CARRIED
+        carried = torch.cat([gate * seen[:, first:last], torch.zeros_like(free[:, last - first :])], 1)
+        return carried + free
+
+    def forward(self, seen: Tensor) -> Tensor:
+        """Map what is seen, shape (rows, k), to what is said, (rows, m + 2): told, interval [m], how far outside."""
+        answers = torch.stack([self.member(index, seen) for index in range(len(self.members))])
+        mean = answers.mean(0)
+        off = (answers - mean)[:, :, :MOTION]
+        spread = off.square().sum(2).mean(0).sqrt()
+        place = (seen - self.low) / self.width
+        outside = (torch.relu(place - 1.0) + torch.relu(-place)).sum(1)
+        flat = torch.cat([mean, ((spread + _FLOOR_M) * self.stretch)[:, None], outside[:, None]], 1)
+        return torch.minimum(torch.maximum(flat, -self.bound), self.bound)
+
+    def calibrate(self, seen: NDArray[np.float32], told: NDArray[np.float32], level: float) -> None:
+        """Stretch the interval until it holds a share `level` of these motions, none of which was fitted to.
+
+        Note:
+            Split conformal prediction with a normalised score: H. Papadopoulos et al., ECML 2002.
+        """
+        self.stretch.fill_(1.0)
+        with torch.inference_mode():
+            said = self(torch.from_numpy(seen)).numpy()
+        off = np.linalg.norm(said[:, :MOTION] - told[:, :MOTION], axis=1) / said[:, told.shape[1]]
+        rank = min(1.0, np.ceil((len(off) + 1) * level) / len(off))
+        self.stretch.fill_(float(np.quantile(off, rank, method="higher")))
+
+    def parameter_count(self) -> int:
+        """Count the trained numbers."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def _keep(self, name: str, values: NDArray[np.floating]) -> None:
+        self.register_buffer(name, torch.from_numpy(np.array(values, np.float32)))
+
+
+def to_onnx(ensemble: Ensemble) -> bytes:
+    """Export with input `obs` (rows, k) and output `chunk` (rows, 1, m + 2), both float32.
+
+    Raises:
+        MissingExtra: onnx is not installed.
+    """
+    g, (first, last), m = Graph(), CARRIED, len(ensemble.size)
+    x = g.add("Mul", g.add("Sub", "obs", ensemble.mean), ensemble.scale)
+    pad = torch.zeros(len(ensemble.mean), m)
+    pad[range(first, last), range(last - first)] = 1.0  # picks the carried columns and leaves the others empty
+    carried = g.add("MatMul", "obs", pad)
+    networks = [network for network in ensemble.members if isinstance(network, nn.Sequential)]
+    answers = [_member(g, ensemble, network, x, carried) for network in networks]
+    share = torch.tensor(1.0 / len(answers))
+    mean = g.add("Mul", _sum(g, answers), share)
+    squares = []
+    for answer in answers:
+        off = g.add("Gather", g.add("Sub", answer, mean), torch.arange(MOTION), axis=1)
+        squares.append(g.add("ReduceSum", g.add("Mul", off, off), torch.tensor([1]), keepdims=1))
+    spread = g.add("Sqrt", g.add("Mul", _sum(g, squares), share))
+    interval = g.add("Mul", g.add("Add", spread, torch.tensor(_FLOOR_M)), ensemble.stretch)
+    place = g.add("Div", g.add("Sub", "obs", ensemble.low), ensemble.width)
+    beyond = g.add("Add", g.add("Relu", g.add("Sub", place, torch.tensor(1.0))), g.add("Relu", g.add("Neg", place)))
+    outside = g.add("ReduceSum", beyond, torch.tensor([1]), keepdims=1)
+    flat = g.add("Concat", mean, interval, outside, axis=1)
+    flat = g.add("Min", g.add("Max", flat, -ensemble.bound), ensemble.bound)
+    return g.model(g.add("Reshape", flat, torch.tensor([-1, 1, m + 2])), len(ensemble.mean), (1, m + 2))
+
+
+def _member(g: Graph, ensemble: Ensemble, network: nn.Sequential, x: str, carried: str) -> str:
+    for layer in network:
+        x = add_layer(g, layer, x)
+    m = len(ensemble.size)
+    raw = g.add("Sigmoid", g.add("Gather", x, torch.tensor([m]), axis=1))
+    gate = g.add("Sub", g.add("Mul", raw, torch.tensor(_SHARP)), torch.tensor((_SHARP - 1.0) / 2.0))
+    gate = g.add("Clip", gate, torch.tensor(0.0), torch.tensor(1.0))
+    free = g.add("Mul", g.add("Gather", x, torch.arange(m), axis=1), ensemble.size)
+    above = g.add("Relu", g.add("Sub", free, ensemble.quiet))
+    below = g.add("Relu", g.add("Sub", g.add("Neg", free), ensemble.quiet))
+    return g.add("Add", g.add("Mul", gate, carried), g.add("Sub", above, below))
+
+
+def _sum(g: Graph, names: list[str]) -> str:
+    total = names[0]
+    for name in names[1:]:
+        total = g.add("Add", total, name)
+    return total
+
+
+def _perceptron(widths: list[int]) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        layers += [nn.Linear(before, after), nn.SiLU()]
+    return nn.Sequential(*layers[:-1])
