@@ -67,6 +67,8 @@ def soak(
     """Let a twin cell reach goals for hours; exit 1 if it stopped without cause, or grew.
 
     It says how it does once an hour (ten times where the soak is shorter). The log of 28 hours takes some 10 GB.
+    Each stop is listed with how long the loop itself stood still before it. Where that is longer than any chunk lasts,
+    the machine froze and the stop was right: a true trip, which does not fail the soak.
 
     Args:
         hours: How long; 28 h at 500 Hz are 5e7 ticks.

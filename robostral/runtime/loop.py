@@ -20,6 +20,7 @@ from robostral.runtime.questions import Questions
 from robostral.runtime.records import Answer, Op, Record
 from robostral.runtime.reporter import Reporter
 from robostral.runtime.selftest import SelfTest
+from robostral.runtime.standstill import Standstill
 from robostral.signals import Signals
 
 FloatArray = NDArray[np.float64]
@@ -60,6 +61,7 @@ class Loop:
         self.dt_ns = round(1e9 / rate)
         self.ladder = Ladder(self.dt_ns)
         self.self_test = SelfTest(self.dt_ns, options.strict)
+        self._standstill = Standstill(self.dt_ns)
         self.left, self._twin = False, driver.info.is_twin
         self._plant, self._clock, self._mailbox = Plant(driver, n, self.dt_ns), clock, mailbox
         self._arm, self._sealed, self._options = arm, sealed, options
@@ -111,6 +113,7 @@ class Loop:
         began = clock.now_ns()
         mode_before = self.ladder.mode
         self._fed = False
+        self._standstill.note(began)
         if not self.self_test.over:
             self.self_test.note(wakeup_ns)
         self._sense()
@@ -123,6 +126,8 @@ class Loop:
         row["compute_ns"] = clock.now_ns() - began
         written = self._write()
         self._record(began, wakeup_ns, overruns, written)
+        if self.ladder.mode == Mode.BRAKE != mode_before:
+            self._report.status["standstill_ms"] = 1e-6 * self._standstill.worst_ns
         if self.ladder.mode != mode_before or self._changed or self._tick % self.questions.every == 0:
             self._tell(began, overruns)
         self._tick += 1

@@ -119,7 +119,7 @@ def status_dtype(sizes: Sizes) -> np.dtype[np.void]:
         ("overruns", "i8"), ("dropped_rows", "i8"), ("guard_passed", "i8"), ("guard_rejected", "i8"),
         ("latency_us", "f8"), ("max_latency_us", "f8"), ("chunks", "i8"), ("chunks_refused", "i8"),
         ("stops", "i8"), ("left", "i8"), ("held", "i8"), ("twin", "i8"), ("wakeups", "i8"), ("worst_wakeup_us", "f8"),
-        ("late_wakeups", "i8"), ("synchronous", "i8"),
+        ("late_wakeups", "i8"), ("synchronous", "i8"), ("standstill_ms", "f8"),
     )  # fmt: skip
 
 

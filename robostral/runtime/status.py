@@ -25,6 +25,7 @@ class Status(msgspec.Struct, frozen=True):
         held: Whether the path stands still until `resume`.
         wakeups, worst_wakeup_us, late_wakeups: The self-test before the first arming: how many wake-ups, the latest,
             and whether that was more than half a period.
+        standstill_ms: How long the loop itself stood still, at most, in the half second before the last stop began.
         dropped_rows, lost_rows: Ticks that found no room in the ring, or that the recorder could not write.
         connected: Whether a policy server answers.
     """
@@ -55,6 +56,7 @@ class Status(msgspec.Struct, frozen=True):
     wakeups: int
     worst_wakeup_us: float
     late_wakeups: bool
+    standstill_ms: float
     overruns: int
     dropped_rows: int
     lost_rows: int
