@@ -12,7 +12,7 @@ import math
 from robostral.arm.chain import FloatArray
 from robostral.guard import Guard
 from robostral.guard import table as at
-from robostral.jit import kernel
+from robostral.jit import inlined, kernel
 
 FOLLOW_RATE = 50.0
 """Rate of the reference filter [rad/s]."""
@@ -59,27 +59,55 @@ def follow_kernel(
 @kernel
 def follow_joint(table: FloatArray, state: FloatArray, i: int, target: float, velocity: float) -> float:
     """Compute one joint's next reference on its way to a target that moves at `velocity` [rad/s]."""
-    dt = table[at.FIGURE, at.DT]
-    q, v, b = state[at.Q, i], state[at.W, i] / dt, state[at.B, i]
-    V, A = SHARE * table[at.V, i] / dt, table[at.A, i] / (dt * dt)
-    if not table[at.LOW, i] <= target <= table[at.HIGH, i]:
-        target, velocity = min(max(target, table[at.LOW, i]), table[at.HIGH, i]), 0.0
+    w = state[at.W, i]
+    limits = (
+        table[at.FIGURE, at.DT],
+        table[at.LOW, i],
+        table[at.HIGH, i],
+        table[at.V, i],
+        table[at.A, i],
+        table[at.D, i],
+    )
+    return float(state[at.Q, i] + (w + filter_kernel(state[at.Q, i], w, state[at.B, i], target, velocity, limits)))
+
+
+@inlined
+def filter_kernel(
+    q: float,
+    w: float,
+    b: float,
+    target: float,
+    velocity: float,
+    limits: tuple[float, float, float, float, float, float],
+) -> float:
+    """Compute the filter's next second difference [rad per tick²]; without a branch, so that loops become vectors.
+
+    Args:
+        q: Last command [rad].
+        w: Its difference from the one before [rad per tick].
+        b: The difference of those [rad per tick²].
+        target: Where to [rad].
+        velocity: How fast that moves [rad/s].
+        limits: Control period [s], then `LOW`, `HIGH`, `V`, `A` and `D` of the guard's table.
+    """
+    dt, low, high, V, A, D = limits
+    v, V, A = w / dt, SHARE * V / dt, A / (dt * dt)
+    velocity = velocity if low <= target <= high else 0.0
+    target = min(max(target, low), high)
     wanted = velocity + approach(target - (q + v * dt), APPROACH_SHARE * A)
     wanted = min(max(wanted, -V), V)
     a = 2.0 * FOLLOW_RATE * (wanted - v) / (1.0 + FOLLOW_RATE * dt * (2.0 + FOLLOW_RATE * dt))
     x = min(max(a, -SHARE * A), SHARE * A) * dt * dt
-    x = min(max(x, b - SHARE * table[at.D, i]), b + SHARE * table[at.D, i])
-    return float(q + (state[at.W, i] + x))
+    return min(max(x, b - SHARE * D), b + SHARE * D)
 
 
-@kernel
+@inlined
 def approach(error: float, A: float) -> float:
     """Compute the speed [rad/s] at which to close an error [rad]: linear nearby, constant deceleration A beyond."""
     gain = 0.5 * FOLLOW_RATE
     near = A / (gain * gain)
-    if abs(error) <= near:
-        return gain * error
-    return math.copysign(math.sqrt(2.0 * A * (abs(error) - 0.5 * near)), error)
+    far = math.sqrt(2.0 * A * max(abs(error) - 0.5 * near, 0.0))
+    return gain * error if abs(error) <= near else (far if error > 0.0 else -far)
 
 
 def follow(

@@ -97,6 +97,10 @@ class PartCamera:
 
     def look(self, pose: FloatArray) -> FloatArray:
         """Return the pose in `base` that is told of a part at `pose`, p [m] and quat_wxyz, shape (7,) both."""
+        return self.tell(pose, self._rng.standard_normal(4))
+
+    def tell(self, pose: FloatArray, noise: FloatArray) -> FloatArray:
+        """Return what `look` does with noise that was drawn already, shape (4,)."""
         out = np.empty(7)
-        look_kernel(pose, self._bias, self._spread, self._rng.standard_normal(4), out)
+        look_kernel(pose, self._bias, self._spread, noise, out)
         return out

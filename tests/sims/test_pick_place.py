@@ -172,7 +172,7 @@ def test_success_is_lying_at_the_goal_let_go_for_a_while(task):
 
 
 def test_rewards_of_a_goal_are_vectorised(task):
-    goals = np.stack([task._draw(np.random.default_rng(k), 0.025) for k in range(4)])
+    goals = np.stack([task.start(np.random.default_rng(k)).external[:7] for k in range(4)])
     parts = goals.copy()
     parts[1, 0] += 0.006
     parts[2, 3:] = -parts[2, 3:]

@@ -88,6 +88,10 @@ class PickPlace:
         self._mounting, T = Mounting(mount.base), np.empty((4, 4))
         tcp_kernel(arm.chain.model, arm.home, T)
         self._R_home = T[:3, :3].copy()
+        low = np.array(self.box.low)
+        self.frame = low, np.array(self.box.high) - low, self._R_home
+        """Begin and lengths of the region `parts` [m], shape (3,) each, and the rotation of the tcp at home."""
+        self._part = scene.parts[0].shape
         self._check_reach()
         self._held_s, self._camera = 0.0, PartCamera(NOMINAL, np.random.default_rng(0))
         action = tcp_action(arm, (_STEP_M, _STEP_RAD), _DT_S, _HORIZON, tool_most=mount.tool.opening)
@@ -98,24 +102,36 @@ class PickPlace:
 
     def start(self, rng: np.random.Generator, plant: Plant = NOMINAL) -> Start:
         """Draw where the part lies, where it is to go, and where the arm stands, above the table."""
-        scene = plant.apply(self._scene)
-        body = scene.parts[0]
-        shape = body.shape
-        assert isinstance(shape, Box)
-        self._width, self._round = shape.size[1], plant.figures.get("round", 0.0) > 0.5
-        height = shape.size[2]
-        lies, self._goal = self._draw(rng, height / 2.0), self._draw(rng, height / 2.0)
-        while np.linalg.norm((lies - self._goal)[:2]) < MIN_DISTANCE_M:
-            self._goal = self._draw(rng, height / 2.0)
+        size = self.part_size(plant)
+        shares, noise = self.draw_shares(rng)
+        lies, self._goal, stands = poses = np.empty((3, 7))
+        lay_out_kernel(*self.frame, size[2], shares, poses)
+        self._held_s, self._camera = 0.0, PartCamera(plant, rng)
+        external = np.concatenate([self._goal, self._camera.tell(lies, noise)])
+        scene, self._width = plant.apply(self._scene), size[1]
+        body, self._round = scene.parts[0], plant.figures.get("round", 0.0) > 0.5
         body = replace(
             body,
-            shape=Cylinder(self._width / 2.0, height) if self._round else shape,
+            shape=Cylinder(self._width / 2.0, size[2]) if self._round else body.shape,
             pose=self._mounting.in_world(lies),
         )
         bodies = tuple(body if other.mass > 0.0 else other for other in scene.bodies)
-        self._held_s, self._camera = 0.0, PartCamera(plant, rng)
-        external = np.concatenate([self._goal, self._camera.look(lies)])
-        return Start(self._stand(rng), external, replace(scene, bodies=bodies))
+        return Start(self._solve(stands), external, replace(scene, bodies=bodies))
+
+    def part_size(self, plant: Plant) -> tuple[float, float, float]:
+        """Return the lengths of this plant's part along its axes [m]; a cylinder is as thick as it is wide."""
+        x, y, z = self._part.size
+        return x * plant["part_size"], y * plant["part_size"], z * plant["part_size"]
+
+    def draw_shares(self, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+        """Draw an episode: shares of `lay_out_kernel`, shape (13,), and noise of the first picture, shape (4,)."""
+        shares, (x, y, _) = np.empty(13), self.frame[1].tolist()
+        shares[:8] = rng.random(8)
+        while math.hypot(x * (shares[0] - shares[4]), y * (shares[1] - shares[5])) < MIN_DISTANCE_M:
+            shares[4:8] = rng.random(4)
+        noise = rng.standard_normal(4)
+        shares[8:] = rng.random(5)
+        return shares, noise
 
     def outside(self, truth: Truth, external: FloatArray, belts: FloatArray) -> None:
         """Tell what the camera sees of the part now."""
@@ -123,22 +139,11 @@ class PickPlace:
 
     def judge(self, obs: NDArray[np.float32], chunk: NDArray[np.float32], *, truth: Truth, stopped: bool) -> Verdict:
         """Judge one policy step; success once the part has lain at its goal, let go, for 0.2 s."""
-        position, rotation, away, lift = figures_kernel(
-            self._mounting.back, truth.parts[0], self._goal, self._round, self._arm.chain.model, truth.q
+        x, y, z = tcp_pose_kernel(self._arm.chain.model, truth.q)[9:]
+        places = self._mounting.back, truth.parts[0], self._goal, self._round, x, y, z
+        reward, success, self._held_s, position, rotation, released = judge_kernel(
+            *places, float(truth.tools[0, 0]), self._width, chunk[0], stopped, self._held_s
         )
-        there = position <= POSITION_TOLERANCE_M and rotation <= ROTATION_TOLERANCE_RAD
-        released = truth.tools[0, 0] >= self._width + RELEASED_M
-        held_s, self._held_s = self._held_s, self._held_s + _DT_S if there and released else 0.0
-        success = not stopped and there and released and held_s >= SETTLED_S - 1e-9
-        reward = -5.0 * position * _DT_S  # the part nearer to its goal is better at every moment
-        reward -= 2.0 * rotation * _DT_S * (position < 0.05)  # its turn matters where it is set down
-        reward -= 2.0 * min(away, 0.3) * (not there) * _DT_S  # the hand belongs at the part until that is in place
-        reward += 2.0 * min(lift, 0.05) * (position > 0.02) * _DT_S  # a part that is moved is lifted, not pushed
-        reward -= (
-            0.05 * sum((x / _STEP_M) ** 2 for x in chunk[0, :3].tolist()) / 3.0 * _DT_S
-        )  # no more motion than is needed
-        reward += 10.0 * success  # more than a moment can cost: placing always pays
-        reward -= 40.0 * stopped  # more than the worst episode costs: running into the guard is no way out
         figures = {"position_error_m": position, "rotation_error_rad": rotation, "released": float(released)}
         return Verdict(reward, success, figures)
 
@@ -176,27 +181,6 @@ class PickPlace:
         expert_kernel(rows, chunks)
         return chunks.reshape(*obs.shape[:-1], _HORIZON, 7)
 
-    def _draw(self, rng: np.random.Generator, height: float) -> FloatArray:
-        """Draw a pose on the table: p [m] and quat_wxyz in `base`, shape (7,)."""
-        low, high = np.array(self.box.low), np.array(self.box.high)
-        p = rng.uniform(low, high)
-        p[2] = low[2] + height
-        return self._upright(p, rng.uniform(-MAX_YAW_RAD, MAX_YAW_RAD))
-
-    def _upright(self, p: FloatArray, yaw: float) -> FloatArray:
-        out = np.empty(7)
-        c, s = math.cos(yaw), math.sin(yaw)
-        out[:3] = p
-        quat_from_matrix_kernel(np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]) @ self._R_home, out[3:])
-        return out
-
-    def _stand(self, rng: np.random.Generator) -> FloatArray:
-        """Draw where the arm stands: tool down, over the table."""
-        low, high = np.array(self.box.low), np.array(self.box.high)
-        p = rng.uniform(low, high)
-        p[2] = low[2] + rng.uniform(*_START_M)
-        return self._solve(self._upright(p, rng.uniform(-0.5, 0.5) * MAX_YAW_RAD))
-
     def _solve(self, pose: FloatArray) -> FloatArray:
         T = np.eye(4)
         matrix_from_quat_kernel(pose[3:], T[:3, :3])
@@ -210,7 +194,9 @@ class PickPlace:
             for height in (0.02, _START_M[1]):
                 for yaw in (-MAX_YAW_RAD, MAX_YAW_RAD):
                     try:
-                        self._solve(self._upright(np.array([*corner, z + height]), yaw))
+                        pose = np.array([*corner, z + height, *[0.0] * 4])
+                        upright_kernel(self._R_home, yaw, pose)
+                        self._solve(pose)
                     except NoSolution as error:
                         at = f"corner {corner} of region 'parts', {height} m above it"
                         raise ConfigError(f"arm '{self._arm.name}' does not reach {at}: {error}") from error
@@ -233,28 +219,94 @@ _LOW_M = 0.003
 
 
 @kernel
-def figures_kernel(
-    back: Figures, part: Figures, goal: Figures, free_turn: bool, model: Figures, q: Figures
-) -> tuple[float, float, float, float]:
-    """Compute what a policy step is judged by.
+def upright_kernel(R_home: Figures, yaw: float, pose: Figures) -> None:
+    """Fill the quat_wxyz of a pose, shape (7,), that is home's turned by `yaw` [rad] about z."""
+    c, s, R = math.cos(yaw), math.sin(yaw), np.empty((3, 3))
+    for j in range(3):
+        R[0, j] = c * R_home[0, j] - s * R_home[1, j]
+        R[1, j] = s * R_home[0, j] + c * R_home[1, j]
+        R[2, j] = R_home[2, j]
+    quat_from_matrix_kernel(R, pose[3:])
+
+
+@kernel
+def lay_out_kernel(
+    low: Figures, span: Figures, R_home: Figures, height: float, shares: Figures, poses: Figures
+) -> None:
+    """Fill where the part lies, where it is to go, and where the tcp begins, over the table.
+
+    Args:
+        low: Where the region `parts` begins [m], shape (3,).
+        span: How long it is [m], shape (3,).
+        R_home: Rotation of the tcp at home, shape (3, 3).
+        height: Of the part [m].
+        shares: Of the ranges of all that is drawn [1], shape (13,): x, y, z (not used) and yaw of the part, the same of
+            the goal, x, y, z (not used), height and yaw of the tcp.
+        poses: Filled with poses in `base`, p [m] and quat_wxyz, shape (3, 7).
+    """
+    for k in range(3):
+        pose, share = poses[k], shares[4 * k :]
+        pose[0], pose[1] = low[0] + span[0] * share[0], low[1] + span[1] * share[1]
+        pose[2] = low[2] + (height / 2.0 if k < 2 else _START_M[0] + (_START_M[1] - _START_M[0]) * share[3])
+        yaw = share[3] if k < 2 else 0.5 * share[4] + 0.25  # the tcp is turned half as far
+        upright_kernel(R_home, (2.0 * yaw - 1.0) * MAX_YAW_RAD, pose)
+
+
+@kernel
+def judge_kernel(
+    back: Figures,
+    part: Figures,
+    goal: Figures,
+    free_turn: bool,
+    x: float,
+    y: float,
+    z: float,
+    gap: float,
+    width: float,
+    row: NDArray[np.float32],
+    stopped: bool,
+    held_s: float,
+) -> tuple[float, bool, float, float, float, bool]:
+    """Judge a policy step of one cell.
 
     Args:
         back: Pose of `world` in `base`, p [m] and quat_wxyz, shape (7,).
         part: Pose of the part in `world`; its first 7 numbers.
         goal: Where it should be, in `base`, shape (7,).
         free_turn: Whether its turn about z is free.
-        model: `Chain.model`.
-        q: Joint positions [rad], shape (n,).
+        x: The tcp in `base` [m].
+        y: The tcp in `base` [m].
+        z: The tcp in `base` [m].
+        gap: Of the jaw [m].
+        width: Of the part [m].
+        row: First row of the chunk that was commanded, shape (7,).
+        stopped: Whether the guard stopped the arm.
+        held_s: How long the part has lain at its goal, let go, before this step [s].
 
     Returns:
-        Distance [m] and angle [rad] from the goal, distance from the tcp [m], height over the goal [m].
+        Reward, success, `held_s` from now on, distance [m] and angle [rad] from the goal, whether the part is let go.
     """
     here = np.empty(7)
     chain_kernel(back, part, here)
     position, rotation = apart_kernel(here, goal, free_turn)
-    tcp = tcp_pose_kernel(model, q)
-    x, y, z = here[0] - tcp[9], here[1] - tcp[10], here[2] - tcp[11]
-    return position, rotation, math.sqrt(x * x + y * y + z * z), max(0.0, here[2] - goal[2])
+    x, y, z = here[0] - x, here[1] - y, here[2] - z
+    away, lift = math.sqrt(x * x + y * y + z * z), max(0.0, here[2] - goal[2])
+    there = position <= POSITION_TOLERANCE_M and rotation <= ROTATION_TOLERANCE_RAD
+    released = gap >= width + RELEASED_M
+    success = not stopped and there and released and held_s >= SETTLED_S - 1e-9
+    held_s = held_s + _DT_S if there and released else 0.0
+    reward = -5.0 * position * _DT_S  # the part nearer to its goal is better at every moment
+    reward -= 2.0 * rotation * _DT_S * (position < 0.05)  # its turn matters where it is set down
+    reward -= 2.0 * min(away, 0.3) * (not there) * _DT_S  # the hand belongs at the part until that is in place
+    reward += 2.0 * min(lift, 0.05) * (position > 0.02) * _DT_S  # a part that is moved is lifted, not pushed
+    effort = 0.0
+    for i in range(3):
+        share = float(row[i]) / _STEP_M
+        effort += share * share
+    reward -= 0.05 * effort / 3.0 * _DT_S  # no more motion than is needed
+    reward += 10.0 * success  # more than a moment can cost: placing always pays
+    reward -= 40.0 * stopped  # more than the worst episode costs: running into the guard is no way out
+    return reward, success, held_s, position, rotation, released
 
 
 @kernel
