@@ -73,7 +73,7 @@ def test_the_clearance_is_what_can_be_measured(name, clearance):
     world.close()
 
 
-@pytest.mark.parametrize(("name", "seeds"), [(ROUND, range(4)), (SQUARE, (2, 6))])
+@pytest.mark.parametrize(("name", "seeds"), [(ROUND, range(4)), (SQUARE, (2, 3))])
 def test_the_expert_finds_the_hole_and_never_presses_too_hard(name, seeds):
     env = CellEnv("PegInsert", "panda", cell=name)
     for seed in seeds:
@@ -111,8 +111,18 @@ def test_the_expert_is_one_function_for_rows_and_single_observations(cell):
     rows = np.stack([obs, obs + 0.01])
     np.testing.assert_array_equal(cell.expert(rows)[0], cell.expert(obs))
     chunk = np.zeros((2, 6), np.float32)
-    search_kernel(np.array([0.001, 0.0, 0.0, 0, 0, 0, 0.001, 0.0, 0.002, 0, 0, 0, 0, 0, 40.0, 0, 0, 0]), chunk)
-    assert chunk[0, 2] > 0.0, "too much force: the command rises"
+    search_kernel(np.array([0.001, 0.0, 0.0, 0, 0, 0, 0.001, 0.0, 0.02, 0, 0, 0, 0, 0, 16.0, 0, 0, 0]), chunk)
+    assert chunk[0, 2] > 0.0, "the spring presses harder than the search asks for: the command rises"
+
+
+def test_the_search_presses_steadily(cell):
+    """What the law's spring gives, within what payload, joint friction and the walk add: the peg does not bounce."""
+    obs, _ = cell.reset(seed=3)
+    forces = []
+    for _ in range(30):
+        obs, *_, info = cell.step(cell.to_action(cell.expert(obs)))
+        forces.append(info["force_n"])
+    assert 6.0 < min(forces[-12:]) < max(forces[-12:]) < 14.0, forces
 
 
 def test_a_blow_on_the_way_is_a_failure_whatever_the_depth():

@@ -200,34 +200,38 @@ _HOVER_M, _NEAR_M = 0.009, 0.002
 _SURE_M, _BLEND_M, _DEEP_M = 0.006, 0.002, DEPTH_M + 0.004
 """From this depth below the told surface on, the peg is in the hole whatever the error of what was told; and from the
 last one on it has been inserted."""
-_SEARCH_N, _PUSH_N, _SEARCH_YIELD, _PUSH_YIELD = 8.0, 16.0, 0.25e-3, 0.6e-3
-"""Force to search with and to push with, and how far the command moves for each newton that is missing [m/N]. Where
-the peg may jam the force is meant to swing about what is wanted: that works it loose."""
-_SPEED, _PITCH_M, _FINE_M, _CORE_M, _REACH_M = 0.025, 0.8e-3, 0.35e-3, 2.2e-3, 8.0e-3
-"""Of the spiral: speed [m/s], distance of its turns, the same inside the core, radius of the core, greatest radius.
-Friction keeps the peg behind the command, so that inside the core its own turns are wider than the command's."""
+_SEARCH_N, _PUSH_N, _TOUCH = 8.0, 16.0, (0.3, 0.7)
+"""Force to search with and to push with; from which shares of the first on the sensor says that the peg stands on the
+surface: between them the walk takes up speed."""
+_SPEED, _PITCH_M, _LEAST, _REACH_M = 0.025, 0.7e-3, 0.35, 8.0e-3
+"""Of the spiral: speed of the command [m/s], distance of the turns of the peg's own path, see `search_kernel`, greatest
+radius. A millimetre of clearance is hit by turns that are less than that apart."""
 _BACK = 0.65
 """From there the command goes back by this share of the radius in one step; the whole of it would be a blow where the
 peg catches the rim on its way."""
-_FRICTION, _BIAS_N, _WALL_BLEND_M = 1.1, 4.0, 1.0e-3
-"""Friction holds the peg back by no more than this coefficient times the force, and this much for what the sensor and
-the joints add: a peg that stays further behind the command leans on the wall of the hole."""
+_FRICTION, _BIAS_N, _WALL_N = 0.9, 1.5, 3.0
+"""Friction and the sensor's bias explain a force sideways of no more than this coefficient times the force along the
+peg, and this much; what exceeds it by the last figure comes from the wall of the hole for sure."""
 
 
 @kernel
 def search_kernel(obs: FloatArray, chunk: NDArray[np.float32]) -> None:
     """Fill a chunk, shape (2, 6), for an observation, shape (18,).
 
-    Above the surface the command goes to the told axis, then down. In contact it presses with a small force, and as
-    long as that force is there it walks an Archimedean spiral about the told axis: radius and angle are those of the
-    command itself, so that nothing has to be remembered; at its end the command goes back in one step and walks on.
-    Over the hole the force is gone, the walk stops and the command sinks. A peg that stays behind by more than friction
-    explains leans on the wall: the command yields to it and pushes harder. Deep enough to be sure, rotation follows the
-    hole as well.
+    Above the surface the command goes to the told axis, then down. In contact it stays as far below the peg as makes
+    the law's own spring press with a small force, and as long as the sensor feels the surface it walks an Archimedean
+    spiral about the told axis: radius and angle are those of the command itself, so that nothing has to be remembered;
+    at its end the command goes back in one step and walks on. Over the hole the force is gone, the walk stops and the
+    command sinks. A force sideways that friction does not explain comes from the wall: the command yields to it and
+    pushes harder. Deep enough to be sure, rotation follows the hole as well.
+
+    Note:
+        Force by the spring, not by the sensor: the law feeds the command's speed forward, so that a step of the command
+        is felt at once 2.5 times as hard as it will be, and regulating the reading at 20 Hz made the peg bounce.
     """
     x, y, z = -obs[0], -obs[1], -obs[2]
     x_c, y_c, z_c = -obs[6], -obs[7], -obs[8]
-    radius, force = math.hypot(x_c, y_c), obs[14]
+    radius, side, force = math.hypot(x_c, y_c), math.hypot(obs[12], obs[13]), obs[14]
     inside = min(max((-z - _SURE_M) / _BLEND_M, 0.0), 1.0)
     for i in range(3):
         chunk[0, 3 + i] = (1.0 - inside) * 0.5 * obs[9 + i] + inside * 0.25 * (obs[9 + i] - obs[3 + i])
@@ -236,22 +240,19 @@ def search_kernel(obs: FloatArray, chunk: NDArray[np.float32]) -> None:
         sink = max(-0.4 * (z_c - 0.006), -0.006)
         chunk[0, 2] = min(sink, -0.0015) if radius < _NEAR_M else 0.0
         return
-    lead = math.hypot(x_c - x, y_c - y)
-    explained = (_FRICTION * max(force, 0.0) + _BIAS_N) / _STIFFNESS[0]
-    wall = min(max((lead - explained) / _WALL_BLEND_M, 0.0), 1.0)
+    wall = min(max((side - _FRICTION * max(force, 0.0) - _BIAS_N) / _WALL_N, 0.0), 1.0)
     leaning = max(inside, wall)
     wanted = _SEARCH_N + leaning * (_PUSH_N - _SEARCH_N)
     if -z > _DEEP_M:  # deeper than needed whatever was told: come to rest
         wanted = 0.0
-    give = _SEARCH_YIELD + inside * (_PUSH_YIELD - _SEARCH_YIELD)
-    chunk[0, 2] = min(max(give * (force - wanted), -0.002), 0.002)
-    pressed = min(max((force / _SEARCH_N - 0.3) / 0.4, 0.0), 1.0)
-    walk, follow = pressed * (1.0 - leaning), 0.5 * leaning
+    chunk[0, 2] = min(max(0.5 * (z - wanted / _STIFFNESS[2] - z_c), -0.002), 0.002)
     if radius > _REACH_M:
         chunk[0, 0], chunk[0, 1] = -_BACK * x_c, -_BACK * y_c
         return
+    walk = min(max((force / _SEARCH_N - _TOUCH[0]) / (_TOUCH[1] - _TOUCH[0]), 0.0), 1.0) * (1.0 - leaning)
     turn = min(_SPEED * _DT_S / max(radius, 1e-4), 1.0)
-    grown = radius + (_PITCH_M if radius > _CORE_M else _FINE_M) * turn / (2.0 * math.pi)
-    angle = math.atan2(y_c, x_c) + turn
-    chunk[0, 0] = walk * (grown * math.cos(angle) - x_c) - follow * (x_c - x)
-    chunk[0, 1] = walk * (grown * math.sin(angle) - y_c) - follow * (y_c - y)
+    # The peg follows on a smaller circle, for friction holds it back; that one is to grow by the pitch.
+    share = min(max(math.hypot(x, y) / max(radius, 1e-4), _LEAST), 1.0)
+    grown, angle = radius + share * _PITCH_M * turn / (2.0 * math.pi), math.atan2(y_c, x_c) + turn
+    chunk[0, 0] = walk * (grown * math.cos(angle) - x_c) - 0.5 * leaning * (x_c - x)
+    chunk[0, 1] = walk * (grown * math.sin(angle) - y_c) - 0.5 * leaning * (y_c - y)
