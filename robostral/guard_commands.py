@@ -1,4 +1,7 @@
-"""`robostral guard campaign | mutants`: the counts that the guard stands on, made anew."""
+"""`robostral guard campaign | mutants`: the counts that the guard stands on, made anew.
+
+Outside `robostral.guard`, whose import loads the kernels: a command's help must not wait for them.
+"""
 
 from pathlib import Path
 

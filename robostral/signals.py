@@ -141,12 +141,8 @@ def observe_kernel(
     n = model.shape[0] - EXTRA_ROWS
     if q.shape[0] != n or dq.shape[0] != n or q_c.shape[0] != n or out.shape[0] != plan[-1, 2]:
         return BAD_SHAPE
-    for row in range(plan.shape[0]):
-        signal, reads = plan[row, 0], plan[row, 3]
-        if signal >= TOOL and sensors.shape[0] < reads + plan[row, 2] - plan[row, 1]:
-            return BAD_SHAPE
-        if GOAL_POSITION <= signal < TOOL and external.shape[0] < reads + (1 if signal == BELT else POSE_SIZE):
-            return BAD_SHAPE
+    if not _reads_fit(plan, external.shape[0], sensors.shape[0]):
+        return BAD_SHAPE
     tcp = tcp_pose_kernel(model, q)
     for row in range(plan.shape[0]):
         signal, at, reads = plan[row, 0], plan[row, 1], plan[row, 3]
@@ -162,24 +158,45 @@ def observe_kernel(
             _rot6d_kernel(_rotation(tcp), out, at)
         elif signal == TCP_TWIST:
             _twist_kernel(model, q, dq, J, out, at)
-        elif signal in (GOAL_POSITION, PART_POSITION):
-            _copy_kernel(external, reads, 3, out, at)
-        elif signal in (GOAL_ROT6D, PART_ROT6D):
-            _rot6d_kernel(_pose_rows(external, reads), out, at)
-        elif signal in (GOAL_ERROR, PART_ERROR):
-            _error_kernel(_pose(external, reads), tcp, out, at)
         elif signal == GOAL_ERROR_C:
             _error_kernel(_pose(external, reads), tcp_pose_kernel(model, q_c), out, at)
-        elif signal == PART_TO_GOAL:
-            _error_kernel(_pose(external, 0), _pose(external, reads), out, at)
-        elif signal == BELT:
-            out[at] = external[reads]
+        elif signal < TOOL:
+            _external_kernel(signal, external, reads, tcp, out, at)
         else:
             _copy_kernel(sensors, reads, plan[row, 2] - at, out, at)
     for i in range(out.shape[0]):
         if not math.isfinite(out[i]):
             return NOT_FINITE
     return OK
+
+
+@kernel
+def _reads_fit(plan: NDArray[np.int64], external_size: int, sensor_size: int) -> bool:
+    """Tell whether every row of the plan reads numbers that there are."""
+    for row in range(plan.shape[0]):
+        signal, reads = plan[row, 0], plan[row, 3]
+        if signal >= TOOL and sensor_size < reads + plan[row, 2] - plan[row, 1]:
+            return False
+        if GOAL_POSITION <= signal < TOOL and external_size < reads + (1 if signal == BELT else POSE_SIZE):
+            return False
+    return True
+
+
+@kernel
+def _external_kernel(
+    signal: int, external: FloatArray, reads: int, tcp: Any, out: NDArray[np.float32], at: int
+) -> None:
+    """Write a signal that comes from outside, and where it stands to the tcp."""
+    if signal in (GOAL_POSITION, PART_POSITION):
+        _copy_kernel(external, reads, 3, out, at)
+    elif signal in (GOAL_ROT6D, PART_ROT6D):
+        _rot6d_kernel(_pose_rows(external, reads), out, at)
+    elif signal in (GOAL_ERROR, PART_ERROR):
+        _error_kernel(_pose(external, reads), tcp, out, at)
+    elif signal == PART_TO_GOAL:
+        _error_kernel(_pose(external, 0), _pose(external, reads), out, at)
+    else:
+        out[at] = external[reads]
 
 
 @kernel

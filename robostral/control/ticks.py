@@ -70,27 +70,34 @@ def impedance_tick_kernel(
     Returns:
         PASSED, LIMITED, or the reason of the stop under way.
     """
-    n = tau_c.shape[0]
-    q_d, tau_d, damping = joints[0], joints[1], joints[2]
+    q_d, tau_d, damping, still = joints[0], joints[1], joints[2], joints[3]
     measure_kernel(model, table, state, counts, q)
     follow_kernel(table, state, q_seam, knots, dt_step, t, speed, q_d)
     code = reference_kernel(model, table, state, counts, q_d)
     # The reference's acceleration is not fed forward: it jumps at seams, by more than a torque may change in a tick,
     # and a law whose torques lag behind their rate limit oscillates.
-    q_c, dq_c, still = state[at.Q, :n], state[at.DQ_C, :n], joints[3]
-    if impedance_kernel(model, gains, q_c, dq_c, still, q, dq, *room, tau_d) == OK:
-        held = energy_kernel(model, table, q, dq, room[0], room[2], damping, tau_d)
-        if held == ENERGY:
-            begin_stop(model, table, state, counts, ENERGY)
-        held = max(held, torque_kernel(table, state, tau_d, tau_c))
-        counts[LIMITED] += held == LIMITED
-        return max(code, held)
-    begin_stop(model, table, state, counts, NOT_FINITE)
-    for i in range(n):
+    q_c, dq_c = state[at.Q, : tau_c.shape[0]], state[at.DQ_C, : tau_c.shape[0]]
+    if impedance_kernel(model, gains, q_c, dq_c, still, q, dq, *room, tau_d) != OK:
+        begin_stop(model, table, state, counts, NOT_FINITE)
+        _hold_on(table, state, dq, damping, tau_d, tau_c)
+        return int(state[at.META, at.LATCH])
+    held = energy_kernel(model, table, q, dq, room[0], room[2], damping, tau_d)
+    if held == ENERGY:
+        begin_stop(model, table, state, counts, ENERGY)
+    held = max(held, torque_kernel(table, state, tau_d, tau_c))
+    counts[LIMITED] += held == LIMITED
+    return max(code, held)
+
+
+@kernel
+def _hold_on(
+    table: FloatArray, state: FloatArray, dq: FloatArray, damping: FloatArray, tau_d: FloatArray, tau_c: FloatArray
+) -> None:
+    """Go on with the torques that held the arm last, less damping; `damping` and `tau_d` are work space."""
+    for i in range(tau_c.shape[0]):
         damping[i] = STOP_DAMPING * table[at.TORQUE, i]
         tau_d[i] = math.nan
     torque_stop_kernel(table, state, damping, dq, tau_d, tau_c)
-    return int(state[at.META, at.LATCH])
 
 
 class ImpedanceTick:

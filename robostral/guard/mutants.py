@@ -123,7 +123,7 @@ def _read(file: str) -> str:
     return (Path(__file__).parent / f"{file}.py").read_text(encoding="utf-8")
 
 
-def test(file: str, source: str, root: Path) -> int:
+def examine(file: str, source: str, root: Path) -> int:
     """Run the tests against a mutant in this process, which is spent afterwards; return how that ended."""
     import pytest
 
@@ -149,7 +149,7 @@ def _fork(file: str, source: str, root: Path) -> int:
         silent = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silent, 1)
         os.dup2(silent, 2)
-        os._exit(test(file, source, root))
+        os._exit(examine(file, source, root))
     os._exit(KILLED)
 
 

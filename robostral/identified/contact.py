@@ -109,15 +109,21 @@ def contact_kernel(
     filter_kernel(filters, lag, dt, q, dq, tau, motion)
     if rnea_kernel(model, motion[0], motion[1], motion[2], work, motion[4]) != 0:
         return -2
-    touched, worst = -1, 0.0
     for j in range(n):
-        f = filters[j]
         motion[4, j] += rotor[j] * motion[2, j]
-        f[QUIET] = abs(motion[4, j])
-        tau_ext[j] = motion[4, j] - f[5]
+        filters[j, QUIET] = abs(motion[4, j])
+        tau_ext[j] = motion[4, j] - filters[j, 5]
+    return _touched(filters, threshold, dt, tau_ext)
+
+
+@kernel
+def _touched(filters: FloatArray, threshold: FloatArray, dt: float, tau_ext: FloatArray) -> int:
+    """Count for how long each joint's external torque is beyond its threshold; answer as `contact_kernel` does."""
+    touched, worst = -1, 0.0
+    for j in range(tau_ext.shape[0]):
         share = abs(tau_ext[j]) / threshold[j]
-        f[COUNT] = f[COUNT] + 1.0 if share > 1.0 else 0.0
-        if f[COUNT] * dt >= HOLD_S and share > worst:
+        filters[j, COUNT] = filters[j, COUNT] + 1.0 if share > 1.0 else 0.0
+        if filters[j, COUNT] * dt >= HOLD_S and share > worst:
             touched, worst = j, share
         if not math.isfinite(tau_ext[j]):
             return -2
