@@ -21,6 +21,7 @@ from robostral_sims.stepper import CellStepper
 from robostral_sims.tasks import Task, Truth, load_task
 
 if TYPE_CHECKING:
+    from robostral_sims.shadow import Shadow
     from robostral_sims.watch import Watcher
 
 _BOUNDS = {
@@ -152,6 +153,31 @@ class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     def late_s(self) -> float:
         """How far into a policy step of this episode a new chunk takes over from the one before [s]."""
         return self._stepper.late_s
+
+    @property
+    def world(self) -> World:
+        """The cell itself; another one may be put in its place between two episodes.
+
+        Raises:
+            EnvError: The environment is closed.
+        """
+        if self._world is None:
+            raise EnvError("the environment is closed: call reset() first")
+        return self._world
+
+    @world.setter
+    def world(self, world: World) -> None:
+        self._world = world
+
+    def shadow(self, bundle: str) -> "Shadow":
+        """Let a learned simulator do beside this cell what it does; see `robostral_sims.shadow`.
+
+        Raises:
+            ConfigError: The cell is not one that a learned simulator knows.
+        """
+        from robostral_sims.shadow import Shadow
+
+        return Shadow(self, bundle)
 
     def watch(self) -> "Watcher":
         """Return what notes each step of an episode for a learned simulator.

@@ -17,6 +17,7 @@ happens, save for heights.
 | heights of part and tcp in `world` [m] | 31:33 | | | |
 | tilt of the tool | 33:35 | | | |
 | half lengths of the part [m], 1 if it is a cylinder | 35:39 | | | |
+| fingers and palm after the step from the part before it: clearance [m], direction | 39:51 | | | |
 """
 
 import math
@@ -34,16 +35,22 @@ from robostral.kinematics.se3 import (
 
 FloatArray = NDArray[np.float64]
 
-SEEN, SAID = 39, 16
-PART_P, PART_AXES, PART_V, CARRIED, CARRIED_V, GAP, GAP_C, GAP_FREE, HEIGHTS, TILT, SIZE = (
-    0, 3, 9, 15, 21, 27, 29, 30, 31, 33, 35,
+SEEN, SAID = 51, 16
+PART_P, PART_AXES, PART_V, CARRIED, CARRIED_V, GAP, GAP_C, GAP_FREE, HEIGHTS, TILT, SIZE, CLEAR = (
+    0, 3, 9, 15, 21, 27, 29, 30, 31, 33, 35, 39,
 )  # fmt: skip
 MOTION, TURN, V_AFTER, GAP_CHANGE, GAP_RATE, SPREAD, OUTSIDE = 0, 3, 6, 12, 13, 14, 15
 TOLD = 14
 """The first columns of what is said are targets of training; the rest is about the answer itself."""
 
+TCP_BACK_M = 0.010
+"""How far the tcp is before the finger tips' end [m], as `scene.Jaw.tcp` has it."""
 AT_REST = 1e-3
 """A part slower than this [m/s; rad/s at 0.1 m] that nothing can touch within a step stays where it is."""
+CLEAR_M = 1e-3
+"""What is further from the part than this after a step has not touched it [m]: steps are shorter than parts."""
+_FAR_M = 0.03
+"""A clearance from which on the direction says nothing, and half of what clearances are told up to [m]."""
 
 
 @kernel
@@ -64,11 +71,71 @@ def free_gap_kernel(gap: float, gap_c: float, most: float) -> float:
 
 
 @kernel
+def reach_kernel(R: FloatArray, half: FloatArray, x: float, y: float, z: float) -> float:
+    """Return how far a box, or a cylinder where `half[3]` is 1, of axes `R` reaches along a unit vector [m]."""
+    a = abs(R[0, 0] * x + R[1, 0] * y + R[2, 0] * z)
+    b = abs(R[0, 1] * x + R[1, 1] * y + R[2, 1] * z)
+    c = abs(R[0, 2] * x + R[1, 2] * y + R[2, 2] * z)
+    side = half[0] * math.sqrt(a * a + b * b) if half[3] > 0.5 else half[0] * a + half[1] * b
+    reach: float = side + half[2] * c
+    return reach
+
+
+@kernel
+def clearance_kernel(
+    T: FloatArray, y: float, z: float, box: FloatArray, p: FloatArray, R: FloatArray, half: FloatArray, out: FloatArray
+) -> None:
+    """Fill how far a part is from a box of the hand, and in which direction, shape (4,); less than 0 is how deep.
+
+    Args:
+        T: T_world_tcp, shape (4, 4).
+        y: Of the box's centre in the tcp [m].
+        z: Likewise.
+        box: Its half lengths [m], and 0, shape (4,).
+        p: Position of the part [m].
+        R: Its axes, shape (3, 3).
+        half: Its half lengths [m], and 1 for a cylinder, shape (4,).
+        out: Clearance [m], a bound from below, and the unit vector from box to part.
+
+    Note:
+        Separating axes: S. Gottschalk et al., "OBBTree", SIGGRAPH 1996; of a cylinder's side, the one to the box's
+        centre stands for all.
+    """
+    d = np.empty(3)
+    for i in range(3):
+        d[i] = p[i] - T[i, 3] - T[i, 1] * y - T[i, 2] * z
+    along = d[0] * R[0, 2] + d[1] * R[1, 2] + d[2] * R[2, 2]
+    out[0] = -1.0
+    for axis in range(16):
+        if axis < 3:
+            n0, n1, n2 = T[0, axis], T[1, axis], T[2, axis]
+        elif axis < 6:
+            n0, n1, n2 = R[0, axis - 3], R[1, axis - 3], R[2, axis - 3]
+        elif axis < 15:
+            i, j = (axis - 6) // 3, (axis - 6) % 3
+            n0 = T[1, i] * R[2, j] - T[2, i] * R[1, j]
+            n1 = T[2, i] * R[0, j] - T[0, i] * R[2, j]
+            n2 = T[0, i] * R[1, j] - T[1, i] * R[0, j]
+        else:
+            n0, n1, n2 = d[0] - along * R[0, 2], d[1] - along * R[1, 2], d[2] - along * R[2, 2]
+        norm = math.sqrt(n0 * n0 + n1 * n1 + n2 * n2)
+        if norm < 1e-3:
+            continue
+        n0, n1, n2 = n0 / norm, n1 / norm, n2 / norm
+        way = d[0] * n0 + d[1] * n1 + d[2] * n2
+        apart = abs(way) - reach_kernel(T, box, n0, n1, n2) - reach_kernel(R, half, n0, n1, n2)
+        if apart > out[0] + 1e-9:
+            sign = 1.0 if way >= 0.0 else -1.0
+            out[0], out[1], out[2], out[3] = apart, sign * n0, sign * n1, sign * n2
+
+
+@kernel
 def see_kernel(
     T: FloatArray,
     T_after: FloatArray,
     part: FloatArray,
     half: FloatArray,
+    hand: FloatArray,
     tool: FloatArray,
     gap_c: float,
     gap_free: float,
@@ -82,11 +149,12 @@ def see_kernel(
         T_after: T_world_tcp after it, shape (4, 4).
         part: Position [m], quat_wxyz, velocities of the part in `world`, shape (13,).
         half: Half lengths of the part along its axes [m], and 1 for a cylinder, shape (4,).
+        hand: As `robostral_sims.watch.hand` returns it, shape (2, 4).
         tool: Gap of the jaw [m] and its rate [m/s], shape (2,).
         gap_c: Commanded gap [m] at the end of the step.
         gap_free: What `free_gap_kernel` says of the whole step [m].
         dt: Duration of the step [s].
-        out: Filled, shape (39,).
+        out: Filled, shape (51,).
     """
     F, R = np.empty((3, 3)), np.empty((3, 3))
     frame_kernel(T, F)
@@ -120,6 +188,18 @@ def see_kernel(
     out[HEIGHTS], out[HEIGHTS + 1] = part[2], T[2, 3]
     out[TILT] = F[0, 0] * T[0, 2] + F[1, 0] * T[1, 2]
     out[TILT + 1] = F[0, 1] * T[0, 2] + F[1, 1] * T[1, 2]
+    apart, side, finger_z = np.empty(4), 0.5 * gap_free + hand[0, 1], TCP_BACK_M - hand[0, 2]
+    for box in range(3):
+        if box < 2:
+            clearance_kernel(T_after, side * (2 * box - 1), finger_z, hand[0], part[:3], R, half, apart)
+        else:
+            palm_z = TCP_BACK_M - 2.0 * hand[0, 2] - hand[1, 2]
+            clearance_kernel(T_after, 0.0, palm_z, hand[1], part[:3], R, half, apart)
+        near = min(max((_FAR_M - apart[0]) / _FAR_M, 0.0), 1.0)
+        out[CLEAR + 4 * box] = min(apart[0], 2.0 * _FAR_M)
+        for i in range(3):
+            n = F[0, i] * apart[1] + F[1, i] * apart[2] + F[2, i] * apart[3]
+            out[CLEAR + 4 * box + 1 + i] = near * n
 
 
 @kernel
@@ -155,9 +235,8 @@ def tell_kernel(
 @kernel
 def happen_kernel(
     T: FloatArray,
-    T_after: FloatArray,
-    half: FloatArray,
-    gripper: FloatArray,
+    seen: NDArray[np.float32],
+    opening: float,
     said: NDArray[np.float32],
     part: FloatArray,
     tool: FloatArray,
@@ -166,9 +245,8 @@ def happen_kernel(
 
     Args:
         T: T_world_tcp before the step, shape (4, 4).
-        T_after: T_world_tcp after it, shape (4, 4).
-        half: As `see_kernel` has it.
-        gripper: Widest gap, radius about the tool's axis, and length beyond the tcp [m], shape (3,).
+        seen: What `see_kernel` made of the step, shape (51,).
+        opening: Widest gap of the jaw [m].
         said: Shape (16,).
         part: As `see_kernel` has it; changed.
         tool: As `see_kernel` has it; changed.
@@ -176,17 +254,13 @@ def happen_kernel(
     Returns:
         Whether the part was free to move.
     """
-    tool[0] = min(max(tool[0] + said[GAP_CHANGE], 0.0), gripper[0])
+    tool[0] = min(max(tool[0] + said[GAP_CHANGE], 0.0), opening)
     tool[1] = said[GAP_RATE]
-    slow, out_of_reach = 0.0, True
+    slow, clear = 0.0, 1.0
     for k in range(3):
         slow = max(slow, abs(part[7 + k]), 0.1 * abs(part[10 + k]))
-    radius = math.sqrt(half[0] ** 2 + half[1] ** 2 + half[2] ** 2)
-    for end in (T, T_after):
-        beside = math.hypot(part[0] - end[0, 3], part[1] - end[1, 3]) > gripper[1] + radius
-        above = end[2, 3] - gripper[2] > part[2] + radius
-        out_of_reach = out_of_reach and (beside or above)
-    if slow < AT_REST and out_of_reach:
+        clear = min(clear, seen[CLEAR + 4 * k])
+    if slow < AT_REST and clear > CLEAR_M:
         part[7:13] = 0.0
         return False
     F, R, turn, turned = np.empty((3, 3)), np.empty((3, 3)), np.empty((3, 3)), np.zeros((3, 3))

@@ -23,11 +23,14 @@ _SEEN = (
     ("carried_motion", 6, "m, rad", "step"), ("carried_velocities", 6, "m/s, rad/s", "step"),
     ("gap", 1, "m", "tool"), ("gap_rate", 1, "m/s", "tool"), ("gap_c", 1, "m", "tool"), ("gap_free", 1, "m", "tool"),
     ("heights", 2, "m", "world"), ("tilt", 2, "1", "step"), ("part_half", 3, "m", "part"),
-    ("part_round", 1, "1", "part"),
+    ("part_round", 1, "1", "part"), ("clearance0", 4, "m or 1", "step"), ("clearance1", 4, "m or 1", "step"),
+    ("clearance_palm", 4, "m or 1", "step"),
 )  # fmt: skip
 """Fields of what is seen: name, size, unit, frame; their columns are those of `robostral_sims.learned`."""
 MOST = (*[0.08] * 3, *[math.pi] * 3, *[3.0] * 3, *[50.0] * 3, 0.02, 0.5, 1.0, 10.0)
 """What nothing that is said exceeds, in either direction, shape (16,)."""
+_THERE_M = 0.006
+"""Ours: how near to an aim of a push the next one is taken."""
 
 
 def contract_of(jaw: Jaw, dt_s: float) -> Contract:
@@ -53,6 +56,11 @@ def part_size(scene: Scene) -> FloatArray:
         return np.array([shapes[0].radius, shapes[0].radius, shapes[0].length / 2.0, 1.0])
     found = ", ".join(type(shape).__name__ for shape in shapes) or "no part"
     raise ConfigError(f"a learned simulator knows one part, a Box or a Cylinder; the cell has {found}")
+
+
+def hand(jaw: Jaw) -> FloatArray:
+    """Return the half lengths of a finger, and of the palm [m], each with a 0, shape (2, 4)."""
+    return np.array([(*jaw.finger, 0.0), (*jaw.palm, 0.0)]) / 2.0
 
 
 def jaw_of(scene: Scene) -> Jaw:
@@ -86,10 +94,12 @@ class Watcher:
         self._dt_s = env.contract.action.dt_s
         self.contract = contract_of(self._jaw, self._dt_s)
         part_size(env.scene)
+        self._hand = hand(self._jaw)
         self._T_world_base = transform(env.scene.arms[0].base)
         self._T, self._T_after = np.eye(4), np.eye(4)
         self._part, self._tool, self._gap_c = np.zeros(13), np.zeros(2), 0.0
-        self._aim, self._gap, self._speed = np.zeros(3), self._jaw.opening, 0.0
+        self._plan: list[tuple[FloatArray, float]] = []
+        self._gap = self._jaw.opening
 
     def before(self) -> None:
         """Look at the cell before a step."""
@@ -99,42 +109,58 @@ class Watcher:
         self._gap_c = float(self._env.tools_c[0])
 
     def after(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return what was seen, shape (39,), and what happened in the step since, shape (14,)."""
+        """Return what was seen, shape (51,), and what happened in the step since, shape (14,)."""
         env, truth = self._env, self._env.truth
         seen, told = np.empty(SEEN, np.float32), np.empty(TOLD, np.float32)
         self._look(self._T_after)
         half, gap_c, speed = part_size(env.episode_scene), float(env.tools_c[0]), 2.0 * self._jaw.speed
         free = free_gap_kernel(self._tool[0], self._gap_c, speed * env.late_s)
         free = free_gap_kernel(free, gap_c, speed * (self._dt_s - env.late_s))
-        see_kernel(self._T, self._T_after, self._part, half, self._tool, gap_c, free, self._dt_s, seen)
+        see_kernel(self._T, self._T_after, self._part, half, self._hand, self._tool, gap_c, free, self._dt_s, seen)
         tell_kernel(self._T, self._part, self._tool, truth.parts[0], truth.tools[0], told)
         return seen, told
 
     def curious(self, rng: np.random.Generator, *, pushing: bool = False) -> NDArray[np.float32]:
-        """Return the next chunk [units of the contract] of a pilot that plays with the part: beside, over, into it.
+        """Return the next chunk [units of the contract] of a pilot that plays with the part.
 
         Args:
             rng: Draws where to and how fast, and when to think of something else.
-            pushing: Go through the part, low, from side to side, the jaw mostly closed.
+            pushing: Push it along the table, up to 0.12 m/s, again and again; else go beside, over and into it.
         """
-        truth, action = self._env.truth, self._env.contract.action
-        if self._speed == 0.0 or rng.random() < 0.06:
-            self._aim = self._draw_push(rng) if pushing else rng.uniform((-0.09, -0.09, -0.02), (0.09, 0.09, 0.10))
-            closed = 0.0 if pushing else rng.uniform(0.0, self._jaw.opening)
-            self._gap = float(rng.choice([0.0, self._jaw.opening, closed]))
-            self._speed = rng.uniform(0.1, 0.6)
+        part, action = self._env.truth.parts[0, :3], self._env.contract.action
+        if not self._plan or rng.random() < (0.01 if pushing else 0.06):
+            self._gap = float(rng.choice([0.0, self._jaw.opening, rng.uniform(0.0, self._jaw.opening)]))
+            self._plan = self._draw_push(rng, part) if pushing else [self._draw_aim(rng)]
+            self._gap *= not pushing or rng.random() < 0.3
         self._look(self._T)
-        left = self._T_world_base[:3, :3].T @ (truth.parts[0, :3] + self._aim - self._T[:3, 3])
+        aim, speed = self._plan[0]
+        left = self._T_world_base[:3, :3].T @ (aim + (0.0 if pushing else part) - self._T[:3, 3])
+        if pushing and np.abs(left).max() < _THERE_M:
+            self._plan.pop(0)
         chunk = np.zeros((action.horizon, len(action.low)))
-        chunk[:, :3] = left * min(1.0, self._speed * action.high[0] / max(float(np.abs(left).max()), 1e-9))
+        chunk[:, :3] = left * min(1.0, speed * self._dt_s / max(float(np.abs(left).max()), 1e-9))
         chunk[:, 3:6] = rng.normal(size=3) * 0.1 * action.high[3]
         chunk[:, 6] = self._gap
         return np.asarray(np.clip(chunk, action.low, action.high), np.float32)
 
-    def _draw_push(self, rng: np.random.Generator) -> FloatArray:
-        """Draw an aim beyond the part, seen from the last one."""
-        x, y, _ = -np.sign(self._aim) if self._aim.any() else rng.choice([-1.0, 1.0], 3)
-        return np.array([x, y, 1.0]) * rng.uniform((0.0, 0.0, -0.015), (0.10, 0.10, 0.02))
+    def _draw_aim(self, rng: np.random.Generator) -> tuple[FloatArray, float]:
+        """Draw where to go, from the part, and how fast [m/s]."""
+        return rng.uniform((-0.09, -0.09, -0.02), (0.09, 0.09, 0.10)), rng.uniform(0.04, 0.22)
+
+    def _draw_push(self, rng: np.random.Generator, part: FloatArray) -> list[tuple[FloatArray, float]]:
+        """Draw a push: over, down beside the part, through where it is, up; where to [m, world] and how fast [m/s]."""
+        turn, aside = rng.uniform(-math.pi, math.pi), rng.uniform(-0.025, 0.025)
+        along, across = (
+            np.array([math.cos(turn), math.sin(turn), 0.0]),
+            np.array([-math.sin(turn), math.cos(turn), 0.0]),
+        )
+        low = part + aside * across + np.array([0.0, 0.0, rng.uniform(-0.012, 0.015)])
+        start, end, up = (
+            low - rng.uniform(0.05, 0.08) * along,
+            low + rng.uniform(0.0, 0.12) * along,
+            np.array([0, 0, 0.09]),
+        )
+        return [(start + up, 0.3), (start, 0.2), (end, rng.uniform(0.02, 0.12)), (end + up, 0.2)]
 
     def _look(self, T_world_tcp: FloatArray) -> None:
         tcp_kernel(self._arm.chain.model, self._env.truth.q, T_world_tcp)

@@ -4,11 +4,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from robostral_sims import learned
-from robostral_sims.learned import happen_kernel, see_kernel, tell_kernel
+from robostral_sims.learned import clearance_kernel, happen_kernel, see_kernel, tell_kernel
+from robostral_sims.scene import Jaw
+from robostral_sims.watch import hand
 
 from robostral.kinematics.se3 import matrix_from_rotvec_kernel, quat_from_matrix_kernel
 
-GRIPPER, HALF = np.array([0.08, 0.07, 0.01]), np.array([0.02, 0.02, 0.03, 0.0])
+HAND, HALF = hand(Jaw()), np.array([0.02, 0.02, 0.03, 0.0])
+OPENING = Jaw().opening
 
 
 def pose(rng: np.random.Generator, spread: float) -> np.ndarray:
@@ -31,12 +34,13 @@ def body(rng: np.random.Generator, at: np.ndarray) -> np.ndarray:
 @given(st.integers(0, 2**32 - 1))
 def test_what_is_told_happens_again(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    T, T_after = pose(rng, 0.3), pose(rng, 0.3)
+    T = pose(rng, 0.3)
     part, after = body(rng, T[:3, 3]), body(rng, T[:3, 3])
     tool, tool_after = np.array([0.05, -0.1]), np.array([0.03, 0.0])
     said = np.zeros(learned.SAID, np.float32)
     tell_kernel(T, part, tool, after, tool_after, said[: learned.TOLD])
-    assert happen_kernel(T, T_after, HALF, GRIPPER, said, part, tool)
+    seen = np.zeros(learned.SEEN, np.float32)
+    assert happen_kernel(T, seen, OPENING, said, part, tool)
     part[3:7] *= np.sign(part[3:7] @ after[3:7])
     np.testing.assert_allclose(part, after, atol=2e-6)
     np.testing.assert_allclose(tool, tool_after, atol=1e-7)
@@ -56,8 +60,8 @@ def test_a_turned_cell_is_seen_alike(seed: int, yaw: float) -> None:
     turned[:3], turned[3:7] = turn[:3, :3] @ part[:3], quat
     turned[7:10], turned[10:13] = turn[:3, :3] @ part[7:10], turn[:3, :3] @ part[10:13]
     seen, again = np.zeros((2, learned.SEEN), np.float32)
-    see_kernel(T, T_after, part, HALF, tool, 0.03, 0.04, 0.04, seen)
-    see_kernel(turn @ T, turn @ T_after, turned, HALF, tool, 0.03, 0.04, 0.04, again)
+    see_kernel(T, T_after, part, HALF, HAND, tool, 0.03, 0.04, 0.04, seen)
+    see_kernel(turn @ T, turn @ T_after, turned, HALF, HAND, tool, 0.03, 0.04, 0.04, again)
     np.testing.assert_allclose(again, seen, atol=1e-5)
 
 
@@ -69,7 +73,7 @@ def test_a_carried_part_is_seen_to_move_with_the_tcp() -> None:
     after = part.copy()
     after[:3] = (T_after @ held)[:3]
     seen, said = np.zeros(learned.SEEN, np.float32), np.zeros(learned.SAID, np.float32)
-    see_kernel(T, T_after, part, HALF, tool, 0.03, 0.04, 0.04, seen)
+    see_kernel(T, T_after, part, HALF, HAND, tool, 0.03, 0.04, 0.04, seen)
     tell_kernel(T, part, tool, after, tool, said[: learned.TOLD])
     np.testing.assert_allclose(seen[learned.CARRIED : learned.CARRIED + 3], said[:3], atol=1e-6)
 
@@ -77,16 +81,34 @@ def test_a_carried_part_is_seen_to_move_with_the_tcp() -> None:
 def test_what_nothing_can_touch_stays_exactly() -> None:
     T = np.eye(4)
     T[:3, :3] = np.diag([1.0, -1.0, -1.0])
-    far, over, near = T.copy(), T.copy(), T.copy()
-    far[:3, 3], over[:3, 3], near[:3, 3] = [0.3, 0.0, 0.02], [0.5, 0.0, 0.09], [0.5, 0.0, 0.04]
-    said = np.full(learned.SAID, 0.01, np.float32)
+    said, seen = np.full(learned.SAID, 0.01, np.float32), np.zeros(learned.SEEN, np.float32)
     at = np.array([0.5, 0.0, 0.03, 1.0, 0.0, 0.0, 0.0, *np.zeros(6)])
-    for away in (far, over):
-        part, tool = at.copy(), np.array([0.05, 0.0])
-        assert not happen_kernel(away, away, HALF, GRIPPER, said, part, tool)
-        np.testing.assert_array_equal(part, at)
-    part = at.copy()
-    assert happen_kernel(far, near, HALF, GRIPPER, said, part, np.array([0.05, 0.0]))
     falling = at.copy()
     falling[9] = -0.5
-    assert happen_kernel(far, far, HALF, GRIPPER, said, falling, np.array([0.05, 0.0]))
+    # beside it, astride it with 5 mm of room, over it; one finger in it, the tips on it; out of reach, but it falls
+    cases = [((0.3, 0.0, 0.02), at, False), ((0.5, 0.0, 0.03), at, False), ((0.5, 0.0, 0.08), at, False)]
+    cases += [((0.5, 0.015, 0.03), at, True), ((0.5, 0.03, 0.0699), at, True), ((0.3, 0.0, 0.02), falling, True)]
+    for p, start, free in cases:
+        T[:3, 3] = p
+        part, tool = start.copy(), np.array([0.05, 0.0])
+        see_kernel(T, T, part, HALF, HAND, tool, 0.05, 0.05, 0.04, seen)
+        assert happen_kernel(T, seen, OPENING, said, part, tool) is free, p
+        assert np.array_equal(part, start) is not free, p
+
+
+@settings(max_examples=100)
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_a_clearance_is_what_a_part_has_to_give_way(seed: int, cylinder: bool) -> None:
+    """Moved out along the direction by what it is in, or in by what it is out: it just touches."""
+    rng = np.random.default_rng(seed)
+    T, part, half = pose(rng, 0.5), body(rng, np.zeros(3)), np.append(HALF[:3], float(cylinder))
+    p, R, out = T[:3, 3] + rng.normal(size=3) * 0.04, np.empty((3, 3)), np.empty(4)
+    learned.matrix_from_quat_kernel(part[3:7], R)
+    clearance_kernel(T, 0.0, 0.0, HAND[0], p, R, half, out)
+    first = out.copy()
+    clearance_kernel(T, 0.0, 0.0, HAND[0], p - (first[0] - 1e-4) * first[1:], R, half, out)
+    assert out[0] > 0.0
+    inside = rng.uniform(-1.0, 1.0, (2000, 3)) * half[:3]
+    inside = inside[np.hypot(inside[:, 0], inside[:, 1]) <= half[0]] if cylinder else inside
+    local = (p - first[0] * first[1:] + inside @ R.T - T[:3, 3]) @ T[:3, :3]
+    assert (np.abs(local) - HAND[0, :3]).max(axis=1).min() > -1e-9

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Protocol, cast
 
@@ -134,15 +135,19 @@ class World(Protocol):
 def load_engine(name: str) -> Callable[[Scene, float], World]:
     """Return the maker of Worlds `(scene, dt_s) -> World` that is registered as `name`.
 
+    `surrogate:BUNDLE` is a learned engine with another bundle, a name or a path, than its own.
+
     Raises:
         UnknownName: No engine has this name.
         MissingExtra: The engine is not installed.
     """
     engines = _ENGINES | _LEARNED
-    if name not in engines:
+    engine, _, bundle = name.partition(":")
+    if engine not in engines or (bundle and engine not in _LEARNED):
         raise UnknownName("engine", name, engines)
-    module, attribute = engines[name].split(":")
-    return cast(Callable[[Scene, float], World], getattr(import_module(module), attribute))
+    module, attribute = engines[engine].split(":")
+    make = getattr(import_module(module), attribute)
+    return cast(Callable[[Scene, float], World], partial(make, bundle=bundle) if bundle else make)
 
 
 def engine_names() -> list[str]:

@@ -16,7 +16,7 @@ from robostral_sims.engines import BeyondTraining, EngineError, WorldState
 from robostral_sims.learned import OUTSIDE, SAID, SEEN, free_gap_kernel, happen_kernel, see_kernel
 from robostral_sims.scene import Jaw, Scene, load_mounted
 from robostral_sims.solids import transform
-from robostral_sims.watch import contract_of, jaw_of, part_size
+from robostral_sims.watch import contract_of, hand, jaw_of, part_size
 
 FloatArray = NDArray[np.float64]
 
@@ -127,12 +127,23 @@ class SurrogateWorld:
         if isinstance(tool, Jaw):
             self._gap_speed = 2.0 * tool.speed
         self._gap_free, self._ticks = float(self._tool[0]), 0
-        self._parts = state.parts.copy()
+        self._parts, self._size = state.parts.copy(), np.zeros(4)
         if scene.parts:
             jaw = jaw_of(scene)
             self._size = part_size(scene)
-            self._gripper = np.array([jaw.opening, np.hypot(jaw.palm[0], jaw.palm[1]) / 2.0, 0.010])
+            self._opening, self._hand = jaw.opening, hand(jaw)
         self._look(self._T)
+
+    def meet(self, state: WorldState) -> None:
+        """Stand where `state` has arm, jaw and part; what is commanded, and what is on its way, stays."""
+        self._q[:], self._dq[:] = state.q, state.dq
+        self._tool[:], self._parts[:], self._gap_free = state.tools[0], state.parts, float(state.tools[0, 0])
+        self._look(self._T)
+
+    @property
+    def part(self) -> FloatArray:
+        """Half lengths of the part [m], and 1 for a cylinder, shape (4,); zeros without a part."""
+        return self._size
 
     def run(self, q_c: FloatArray) -> None:
         """Advance by one tick for each row of `q_c`, shape (ticks, n) [rad].
@@ -157,10 +168,10 @@ class SurrogateWorld:
             return
         self._look(self._T_after)
         part, tool, said = self._parts[0], self._tool, self._said
-        arguments = self._T, self._T_after, part, self._size, tool, self._gap_c, self._gap_free, STEP_S
+        arguments = self._T, self._T_after, part, self._size, self._hand, tool, self._gap_c, self._gap_free, STEP_S
         see_kernel(*arguments, self._seen[0])
         said[:] = self._policy.infer(self._seen)[0, 0]
-        free = happen_kernel(self._T, self._T_after, self._size, self._gripper, said, part, tool)
+        free = happen_kernel(self._T, self._seen[0], self._opening, said, part, tool)
         self._T[:], self._gap_free = self._T_after, float(tool[0])
         if free and said[OUTSIDE] > MAX_OUTSIDE:
             raise BeyondTraining(
