@@ -52,7 +52,11 @@ def rollback(name: str = "", /, *, admin: str = _DEFAULT, keys: Path = _KEYS, ke
 
 
 def history(keys: Path = _KEYS, /) -> None:
-    """Check the log of changes and print it."""
+    """Check the log of changes and print it.
+
+    Args:
+        keys: The server's folder of keys, which the log lies in.
+    """
     from robostral.serving.ledger import read
     from robostral.serving.server import CHANGES
 

@@ -84,7 +84,13 @@ def _run(server: "PolicyServer") -> None:
 
 
 def new(folder: Path, /, *, client: str = "client", role: Literal["observe", "act", "admin"] = "act") -> None:
-    """Make a client key pair and allow it; the first call in a folder makes the server's pair too."""
+    """Make a client key pair and allow it; the first call in a folder makes the server's pair too.
+
+    Args:
+        folder: Where the keys go; made if there is none.
+        client: What the client is called in the allow-list and in the server's log.
+        role: What it may ask for: `observe`, `act`, or `admin`, which may also change what is served.
+    """
     from robostral.serving.keys import KeyStore
 
     grant = KeyStore(folder).create(client, role)
@@ -100,7 +106,15 @@ def allow(
     role: Literal["observe", "act", "admin"] = "act",
     robots: tuple[str, ...] = ("*",),
 ) -> None:
-    """Allow a public key (its text, or a .pub file) that was made elsewhere."""
+    """Allow a public key that was made elsewhere.
+
+    Args:
+        folder: The server's folder of keys.
+        name: What the client is called in the allow-list and in the server's log.
+        key: The public key: a .pub file, or its 40 characters.
+        role: What it may ask for: `observe`, `act`, or `admin`, which may also change what is served.
+        robots: Robots that it may speak for; * is every one.
+    """
     from robostral.serving.keys import KeyStore
 
     path = Path(key)
@@ -110,14 +124,23 @@ def allow(
 
 
 def revoke(folder: Path, name: str, /) -> None:
-    """Take a client off the allow-list; running servers end its sessions within a second."""
+    """Take a client off the allow-list; running servers end its sessions within a second.
+
+    Args:
+        folder: The server's folder of keys.
+        name: The client, as `robostral keys list` names it.
+    """
     from robostral.serving.keys import KeyStore
 
     print(f"revoked {KeyStore(folder).revoke(name).name}")
 
 
 def list_keys(folder: Path, /) -> None:
-    """Print the allow-list."""
+    """Print the allow-list: name, role, robots and public key of each client.
+
+    Args:
+        folder: The server's folder of keys.
+    """
     from robostral.serving.keys import KeyStore
 
     for grant in KeyStore(folder).grants():
