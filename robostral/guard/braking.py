@@ -13,6 +13,8 @@ from robostral.kinematics.fk import tcp_kernel
 
 STOPS, HITS, FAST = 0, 1, 2
 """Answers of `simulate_stop`."""
+MOST_TICKS = 20_000
+"""A stop that has not ended after so many ticks is none; all that the limits of an arm allow are far shorter."""
 WORKSPACE, TCP_SPEED = int(Reason.WORKSPACE), int(Reason.TCP_SPEED)
 
 
@@ -80,15 +82,12 @@ def simulate_stop(model: FloatArray, table: FloatArray, state: FloatArray, row: 
     [m per tick], exceeds the limit. `CAUSE` tells why the arm would not stop well.
     """
     n = model.shape[0] - EXTRA_ROWS
-    ticks = 0.0
     for i in range(n):
         state[at.SIM_Q, i], state[at.SIM_W, i], state[at.SIM_B, i] = state[row, i], state[row + 1, i], state[row + 2, i]
-        w, b = abs(state[row + 1, i]), abs(state[row + 2, i])
-        ticks = max(ticks, (w + b * b / table[at.D, i]) / table[at.A, i] + 4.0 * table[at.A, i] / table[at.D, i])
     watched = begin_watch(table, state, n, at.ROOM if row == at.Q else at.ROOM_NEXT)
     room, travelled = 0.0, 0.0
     state[at.META, at.CAUSE] = WORKSPACE
-    for _ in range(2 * int(ticks) + 16):
+    for _ in range(MOST_TICKS):
         if stop_tick(table, state, n, at.SIM_Q, path):
             if room < travelled and room_at(model, table, state, n) < 0.0:
                 return HITS

@@ -117,8 +117,8 @@ def main(rate_hz: float, core: int) -> None:
     """Answer slices until standard input ends."""
     beat = Beat(rate_hz, realtime.RealClock())
     beat.slice(0.2)
-    missing = realtime.enter(core)
-    print(json.dumps({"missing": missing, "allocations": beat.allocations()}), flush=True)
+    kept = beat.allocations()  # before it takes its rank: ticks without a pause would keep everybody else off the core
+    print(json.dumps({"missing": realtime.enter(core), "allocations": kept}), flush=True)
     for line in sys.stdin:
         print(json.dumps(beat.slice(float(line))), flush=True)
 

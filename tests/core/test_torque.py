@@ -1,4 +1,6 @@
-"""The cap of kinetic energy: torques that would exceed it lose what drives the motion, and beyond it the arm stops."""
+"""Torque mode: limits of torque and its change, the stop, and the cap of kinetic energy, which takes what drives."""
+
+import math
 
 import numpy as np
 import pytest
@@ -81,3 +83,33 @@ def test_a_blow_stops_the_arm_with_the_reason() -> None:
     assert guard.counts[Reason.ENERGY] == 1
     dq[:] = 0.0
     assert tick(before, knots, 0.05, 3 * DT, q, dq, tau) == Reason.ENERGY, "and stays stopped"
+
+
+def test_torque_limits_and_stop() -> None:
+    arm = load_arm("ur5e")
+    guard, limits = Guard(arm.chain, arm.limits, 0.002), arm.limits.array
+    most = limits[5]
+    guard.reset_torque(np.array([10.0, -60.0, 30.0, 5.0, math.nan, 500.0]))
+    assert guard.tau_c == pytest.approx([10.0, -60.0, 30.0, 5.0, 0.0, 28.0], rel=1e-5)
+    assert guard.torque(guard.tau_c + 1.9) == Reason.LIMITED, "the last joint stands at its limit"
+    assert guard.torque(guard.tau_c - 1.9) == Reason.PASSED
+    log = [guard.tau_c.copy()]
+    for wish in (1e308, -1e308, 1e308):
+        for _ in range(200):
+            assert guard.torque(np.full(6, wish)) == Reason.LIMITED
+            log.append(guard.tau_c.copy())
+    assert (np.abs(log) <= most).all()
+    assert np.max(np.abs(log), axis=0) == pytest.approx(most, rel=1e-5)
+    assert (np.abs(np.diff(log, axis=0)) <= limits[6] * 0.002 * (1 + 1e-9)).all()
+    before = guard.tau_c.copy()
+    assert guard.torque(np.where(np.arange(6) == 1, math.inf, 0.0)) == Reason.NOT_FINITE
+    assert guard.torque(np.zeros(5)) == Reason.SIZE
+    assert (guard.tau_c == before).all()
+    for _ in range(400):
+        guard.torque_stop(np.zeros(6), np.array([0.0, 20.0, 10.0, 1.0, 0.0, 0.0]), np.full(6, 10.0))
+    assert guard.tau_c == pytest.approx([0.0, 20.0, 10.0, 1.0, 0.0, 0.0])
+    assert guard.torque_stop(np.full(6, 0.1), np.array([0.0, 20.0, 10.0, 1.0, 0.0, 0.0]), np.full(6, 10.0)) == 0
+    assert guard.tau_c == pytest.approx([-1.0, 19.0, 9.0, 0.0, -1.0, -1.0])
+    for bad in (math.nan, math.inf, -1e308):
+        guard.torque_stop(np.full(6, bad), np.full(6, bad), np.full(6, 10.0))
+        assert (np.abs(guard.tau_c) <= most).all()

@@ -1,0 +1,78 @@
+"""Laws of one joint's stop and of the step that keeps it possible, each against plain arithmetic."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from robostral import guard as guards
+from robostral.guard.stop import landing, limit_step, stop_bound, stop_extent, stop_step
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.0, 2.0, 4.0, 50.0])
+def test_a_limited_command_is_the_nearest_allowed_one(ratio: float) -> None:
+    """A joint that ended a little nearer to what was asked could not stop before its limit any more."""
+    rng, seen = np.random.default_rng(5), 0
+    V, A = 6e-3, 4e-5
+    D, q, w, b = A / ratio, 0.0, 0.0, 0.0
+    for k in range(8000):
+        q_d = q + (1.0 if k % 2000 < 1000 else -1.0) * 2e-2 * rng.uniform()
+        q_next, bits = limit_step(q, w, b, q_d, -0.5, 0.5, V, A, D, 0.0, 0.0)
+        w_next = q_next - q
+        x = w_next - w
+        nearer = x + math.copysign(1e-4 * D, q_d - q_next)
+        if bits & guards.LIMITED_POSITION and abs(nearer) < A and abs(nearer - b) < D:
+            down, up = stop_extent(w + nearer, nearer, A, D)
+            assert q + (w + nearer) + up > 0.5 or q + (w + nearer) + down < -0.5
+            seen += 1
+        q, w, b = q_next, w_next, x
+    assert seen > 100
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.5, 4.0])
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_limits_are_sharp(ratio: float, sign: float) -> None:
+    """A billionth beyond each limit is cut, a billionth inside passes."""
+    A, V = 4e-5, 6e-3
+    D = A / ratio
+    at_speed, near_A = sign * (V - 0.5 * D), sign * (A - 0.5 * D)
+    for w, b, x, bit in (
+        (0.0, 0.0, min(D, A), guards.LIMITED_JERK if ratio >= 1.0 else guards.LIMITED_ACCELERATION),
+        (0.0, near_A, A, guards.LIMITED_ACCELERATION),
+        (at_speed, 0.0, 0.5 * D, guards.LIMITED_VELOCITY),
+    ):
+        if abs(b) > A or x > A:
+            continue
+        for factor, bits in ((1.0 + 1e-9, bit), (1.0 - 1e-9, 0)):
+            got = limit_step(0.0, w, b, w + factor * sign * x, -9.0, 9.0, V, A, D, 0.0, 0.0)
+            assert got[1] & bit == bits
+            assert got[0] == pytest.approx(w + min(factor, 1.0) * sign * x, abs=1e-3 * D * 1e-9)
+
+
+@settings(max_examples=300, deadline=None)
+@given(w=st.floats(-50, 50), b=st.floats(-1, 1), ratio=st.floats(0.3, 40.0))
+def test_the_stop_law_lands_exactly(w: float, b: float, ratio: float) -> None:
+    A, D = 1.0, 1.0 / ratio
+    down, up = stop_extent(w, b, A, D)
+    bound = stop_bound(w, b, A, D)
+    p = lowest = highest = 0.0
+    for _ in range(1000):
+        b_next = stop_step(w, b, A, D)
+        assert abs(b_next - b) <= D * (1 + 1e-12)
+        assert abs(b_next) <= A
+        w, b = w + b_next, b_next
+        p += w
+        lowest, highest = min(lowest, p), max(highest, p)
+        if abs(w) + abs(b) < 1e-300:
+            break
+    assert (w, b) == (0.0, 0.0) or abs(w) < 1e-12
+    assert (down, up) == pytest.approx((lowest, highest), abs=1e-9 * (1.0 + highest - lowest))
+    assert max(highest, -lowest) <= bound
+
+
+@given(x=st.floats(0.0, 100.0), D=st.floats(0.01, 10.0))
+def test_landing_inverts_the_ramp(x: float, D: float) -> None:
+    shed = sum(max(x - k * D, 0.0) for k in range(int(x / D) + 2))
+    assert landing(shed, D) == pytest.approx(x, rel=1e-9, abs=1e-12)
