@@ -22,7 +22,10 @@ from typing import Any
 import numpy as np
 
 FILES = ("stop", "braking", "kernels", "clearance", "torque", "checks", "table", "__init__")
-TESTS = tuple(f"tests/core/test_{name}.py" for name in ("stop", "bounds", "checks", "guard", "clearance", "torque"))
+TESTS = tuple(
+    f"tests/core/test_{name}.py"
+    for name in ("stop", "braking", "kernels", "bounds", "checks", "guard", "clearance", "torque")
+)
 SLOW = (
     "hostile", "poisoned", "bit_for_bit", "ticks_leave", "nearest_allowed", "fastest_allowed", "same_form",
     "every_state", "bound_of_the_condition", "pushed_without_end", "near_a_singular", "from_a_singular",

@@ -134,6 +134,12 @@ def test_a_simulated_stop_watches_what_the_ways_to_rest_could_use_up(seed: int) 
     assert state[at.META, at.CAUSE] == table[at.CHECKS + others[-1], REASON]
     state[at.ROOM_SIM, others[-1]], state[at.ROOM_SIM, expected[0]] = 1.0, -1.0
     assert end_watch(table, state, watched), "what was watched has been judged already"
+    state[at.SIM_Q, 2], state[at.SIM_W, :n] = 3.0, 0.0  # the elbow folded: its links are in each other
+    lost = np.flatnonzero(true_rooms(guard, at.SIM_Q) < 0.0)
+    state[at.ROOM_NEXT, : len(checks)] = -1.0
+    assert begin_watch(table, state, n, at.ROOM_NEXT) == len(checks)
+    assert not pass_by(model, table, state, len(checks), 0.0)
+    assert state[at.META, at.CAUSE] == table[at.CHECKS + lost[0], REASON]
 
 
 @pytest.mark.parametrize("seed", range(8))
