@@ -209,9 +209,10 @@ radius. A millimetre of clearance is hit by turns that are less than that apart.
 _BACK = 0.65
 """From there the command goes back by this share of the radius in one step; the whole of it would be a blow where the
 peg catches the rim on its way."""
-_FRICTION, _BIAS_N, _WALL_N = 0.9, 1.5, 3.0
+_FRICTION, _MOST_N, _BIAS_N, _WALL_N = 0.9, 10.0, 1.5, 3.0
 """Friction and the sensor's bias explain a force sideways of no more than this coefficient times the force along the
-peg, and this much; what exceeds it by the last figure comes from the wall of the hole for sure."""
+peg, of which no more than this is counted, and this much; what exceeds it by the last figure comes from the wall for
+sure. The bound on what is counted keeps the harder push at the wall from explaining the wall away, step by step."""
 
 
 @kernel
@@ -240,7 +241,8 @@ def search_kernel(obs: FloatArray, chunk: NDArray[np.float32]) -> None:
         sink = max(-0.4 * (z_c - 0.006), -0.006)
         chunk[0, 2] = min(sink, -0.0015) if radius < _NEAR_M else 0.0
         return
-    wall = min(max((side - _FRICTION * max(force, 0.0) - _BIAS_N) / _WALL_N, 0.0), 1.0)
+    explained = _FRICTION * min(max(force, 0.0), _MOST_N) + _BIAS_N
+    wall = min(max((side - explained) / _WALL_N, 0.0), 1.0)
     leaning = max(inside, wall)
     wanted = _SEARCH_N + leaning * (_PUSH_N - _SEARCH_N)
     if -z > _DEEP_M:  # deeper than needed whatever was told: come to rest
