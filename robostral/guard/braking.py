@@ -67,7 +67,7 @@ def path_deceleration(table: FloatArray, state: FloatArray, n: int, row: int) ->
         in_a, in_d = max(in_a, abs(per_a)), max(in_d, abs(w) * table[at.PER_D, i])
         along += per_a * b * table[at.PER_A, i]
         square += per_a * per_a
-    if square == 0.0:
+    if not square:
         return 0.0
     return max(min(along / square, 0.0) - 1.0 / in_d, -1.0 / in_a, -landing(1.0, 1.0 / in_d))
 
@@ -139,7 +139,7 @@ def travel(table: FloatArray, state: FloatArray, n: int, speed: float) -> tuple[
         before += table[at.LEVER, i] * abs(w_before)
         after += table[at.LEVER, i] * abs(w)
         turn += max(abs(w), abs(w_before))
-    if before == 0.0:
+    if not before:
         return after, after
     factor = after / before
     rest = 0.0

@@ -204,12 +204,12 @@ def survey_condition(model: FloatArray, table: FloatArray, state: FloatArray) ->
     """
     n, change, meta = model.shape[0] - EXTRA_ROWS, 0.0, state[at.META]
     slow, stop = table[at.FIGURE, at.CONDITION_SLOW], table[at.FIGURE, at.CONDITION_STOP]
-    if slow == math.inf:
+    if not math.isfinite(slow):
         return True, 1.0
     for i in range(n):
         change += table[at.SWING, i] * abs(state[at.NEXT_W, i])
     most, least = meta[at.S_MOST] + change, meta[at.S_LEAST] - change
-    if least <= 0.0 or most > slow * least:
+    if most > slow * least:  # always where `least` is not above 0
         singular_values_kernel(jacobian_next(model, state), state[at.SIGMA])
         most, least = state[at.SIGMA, 0], state[at.SIGMA, min(6, n) - 1]
     condition = min(most / least, MOST_CONDITION) if least > 0.0 else MOST_CONDITION

@@ -67,7 +67,7 @@ def reference_kernel(model: FloatArray, table: FloatArray, state: FloatArray, co
     Returns:
         `Reason`; while a stop is under way its reason, and `q_d` is not looked at.
     """
-    if state[at.META, at.LATCH] != 0.0:
+    if state[at.META, at.LATCH]:
         stop_tick(table, state, model.shape[0] - EXTRA_ROWS, at.Q, state[at.META, at.PATH])
         publish(table, state)
         return int(state[at.META, at.LATCH])
@@ -144,7 +144,7 @@ def coast_kernel(model: FloatArray, table: FloatArray, state: FloatArray, counts
 def measure_kernel(model: FloatArray, table: FloatArray, state: FloatArray, counts: IntArray, q: FloatArray) -> int:
     """Compare the measured position with the last command; beyond the tolerance the next `step` brakes."""
     n = model.shape[0] - EXTRA_ROWS
-    if state[at.META, at.LATCH] != 0.0:
+    if state[at.META, at.LATCH]:
         return int(state[at.META, at.LATCH])
     near = q.shape[0] == n
     for i in range(min(n, q.shape[0])):
@@ -166,7 +166,7 @@ def command_kernel(model: FloatArray, table: FloatArray, state: FloatArray, coun
     if same:
         return PASSED
     counts[COMMAND] += 1
-    if state[at.META, at.LATCH] == 0.0:
+    if not state[at.META, at.LATCH]:
         latch(model, table, state, COMMAND)
     return COMMAND
 
@@ -182,7 +182,7 @@ def screen(model: FloatArray, table: FloatArray, state: FloatArray, q_d: FloatAr
             return NOT_FINITE
     for i in range(n):
         distance = abs(q_d[i] - state[at.Q, i])
-        if state[at.META, at.FRESH] != 0.0 and not distance <= table[at.FIGURE, at.START_TOLERANCE]:
+        if state[at.META, at.FRESH] and not distance <= table[at.FIGURE, at.START_TOLERANCE]:
             return START_POSE
         if not distance <= table[at.JUMP, i]:
             return JUMPED
@@ -217,7 +217,7 @@ def propose(model: FloatArray, table: FloatArray, state: FloatArray, q_d: FloatA
         return CONDITIONING
     accept(table, state, n)
     state[at.META, at.PATH], state[at.META, at.LIMITED_BITS] = path, bits
-    return PASSED if bits == 0 else LIMITED
+    return LIMITED if bits else PASSED
 
 
 @kernel
@@ -268,7 +268,7 @@ def slow_joints(
         braked += abs(state[at.SIM_W, i]) * table[at.PER_A, i]
     clear, steady = clear_share * allowed, steady_share * wanted
     bits = (LIMITED_CLEARANCE if clear < allowed else 0) | (LIMITED_CONDITIONING if steady < allowed else 0)
-    if bits == 0:
+    if not bits:
         return 0
     towards = max(0.0, (min(clear, steady) - braked) / (allowed - braked)) if allowed > braked else 0.0
     for i in range(n):
@@ -285,8 +285,8 @@ def stop_path(model: FloatArray, table: FloatArray, state: FloatArray, cause: in
     """
     room = room_of(table, state[at.TCP_NEXT])
     speed = distance(state[at.TCP], state[at.TCP_NEXT])
-    if room < 0.0 or cause != 0:
-        state[at.META, at.CAUSE] = cause if cause != 0 else WORKSPACE
+    if room < 0.0 or cause:
+        state[at.META, at.CAUSE] = cause if cause else WORKSPACE
         return HITS, at.PATH_UNKNOWN
     if speed > table[at.FIGURE, at.TCP_STEP]:
         return FAST, at.PATH_UNKNOWN
@@ -295,7 +295,7 @@ def stop_path(model: FloatArray, table: FloatArray, state: FloatArray, cause: in
         w, b = state[at.NEXT_W, i], state[at.NEXT_B, i]
         reach += table[at.LEVER, i] * state[at.STOP_REACH, i]
         peak += table[at.LEVER, i] * peak_bound(w, b, table[at.D, i])
-    if reach <= room and state[at.META, at.CLEAR] != 0.0:
+    if reach <= room and state[at.META, at.CLEAR]:
         most = table[at.FIGURE, at.TCP_STEP]
         if peak <= most or fastest(model, table, state) <= most:
             return STOPS, at.PATH_UNKNOWN
@@ -362,7 +362,7 @@ def go_on_stopping(model: FloatArray, table: FloatArray, state: FloatArray) -> t
 @kernel
 def begin_stop(model: FloatArray, table: FloatArray, state: FloatArray, counts: IntArray, reason: int) -> None:
     """Lock the guard and count why, unless a stop is under way; its first tick is the next one."""
-    if state[at.META, at.LATCH] == 0.0:
+    if not state[at.META, at.LATCH]:
         counts[reason] += 1
         latch(model, table, state, reason)
 

@@ -45,12 +45,20 @@ KILLED, SURVIVED, UNFIT = 1, 0, 3
 """How the process of a mutant ends; an unfit mutant cannot even be imported, so it does not count."""
 
 EQUIVALENT: dict[tuple[str, str], str] = {
-    ("clearance", "if least < 0.0 or most > slow * least:"): "at 0 the second half is true, because most is positive",
     ("checks", "return np.zeros((0, REACH // chain.n))"): "a table without rows has no columns that anyone reads",
     ("table", "table = np.zeros((CHECKS + len(rows), max(n, 15, rows.shape[1])))"): "the widest row has 9 figures",
     ("clearance", "for i in range(model.shape[0] + EXTRA_ROWS):"): "columns beyond the joints hold zeros",
-    ("braking", "w, b = abs(state[row + 1, i]), abs(state[row ** 2, i])"): "only bounds the ticks, with twice to spare",
-    ("clearance", "if slow > math.inf:"): "without figures nothing is slowed; it only takes longer to find out",
+    (
+        "kernels",
+        "at_rest = stop_tick(table, state, model.shape[0] + EXTRA_ROWS, at.Q, state[at.META, at.PATH])",
+    ): "columns beyond the joints hold zeros",
+    (
+        "kernels",
+        "stop_tick(table, state, model.shape[0] + EXTRA_ROWS, at.Q, state[at.META, at.PATH])",
+    ): "columns beyond the joints hold zeros",
+    ("braking", "if travelled / step > max(room, 2.0 * at.BOX_MARGIN):"): "looks after every tick: the same, slower",
+    ("clearance", "if step >= gain * room + floor or stop > room:"): "where both are equal, a look says the same",
+    ("clearance", "if step > gain * room + floor or stop >= room:"): "where both are equal, a look says the same",
     ("kernels", "peak += table[at.LEVER, i] // peak_bound(w, b, table[at.D, i])"): (
         "it proves less, and `fastest` proves the same a little later"
     ),

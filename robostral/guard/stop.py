@@ -112,7 +112,7 @@ def taper_room(w: float, b: float, A: float, D: float, offset: float, per: float
     u = 2 per A offset / (1 - 2 per A), or for ever. `per` 0 is no law. The room never grows along the stop.
     """
     peak = max(w, w + ramp(max(b, 0.0), D))
-    if per == 0.0 or peak <= 0.0:
+    if peak <= 0.0:
         return 0.0
     share = 2.0 * per * A
     u = peak if share >= 1.0 else min(peak, share * offset / (1.0 - share))
@@ -181,7 +181,7 @@ def limit_step(
     if x > b + D or x < b - D:
         x = min(max(x, b - D), b + D)
         bits |= LIMITED_JERK
-    q_next = q_d if bits == 0 else q + (w + x)
+    q_next = q + (w + x) if bits else q_d
     if stop_fits(q_next, w + x, x, low, high, A, D, offset, per):
         return q_next, bits
     good, bad = stop_step(w, b, A, D), x

@@ -106,7 +106,7 @@ def energy_kernel(
         PASSED, LIMITED, or ENERGY: beyond the limit by more than a moment explains, the arm has to stop.
     """
     most = table[at.FIGURE, at.ENERGY]
-    if most == math.inf:
+    if not math.isfinite(most):
         return PASSED
     n = tau_d.shape[0]
     if crba_kernel(model, q, work, M) != OK or gravity_kernel(model, q, work, hold) != OK:

@@ -110,6 +110,9 @@ def test_torque_limits_and_stop() -> None:
     assert guard.tau_c == pytest.approx([0.0, 20.0, 10.0, 1.0, 0.0, 0.0])
     assert guard.torque_stop(np.full(6, 0.1), np.array([0.0, 20.0, 10.0, 1.0, 0.0, 0.0]), np.full(6, 10.0)) == 0
     assert guard.tau_c == pytest.approx([-1.0, 19.0, 9.0, 0.0, -1.0, -1.0])
+    for _ in range(400):
+        guard.torque_stop(np.full(6, math.nan), np.array([0.0, 20.0, 10.0, 1.0, 0.0, 0.0]), np.full(6, 10.0))
+    assert guard.tau_c == pytest.approx([0.0, 20.0, 10.0, 1.0, 0.0, 0.0]), "a velocity that is no number counts as none"
     for bad in (math.nan, math.inf, -1e308):
         guard.torque_stop(np.full(6, bad), np.full(6, bad), np.full(6, 10.0))
         assert (np.abs(guard.tau_c) <= most).all()
