@@ -209,7 +209,7 @@ radius. A millimetre of clearance is hit by turns that are less than that apart.
 _BACK = 0.65
 """From there the command goes back by this share of the radius in one step; the whole of it would be a blow where the
 peg catches the rim on its way."""
-_FRICTION, _MOST_N, _BIAS_N, _WALL_N = 0.9, 10.0, 1.5, 3.0
+_FRICTION, _MOST_N, _BIAS_N, _WALL_N = 0.9, 10.0, 2.0, 3.0
 """Friction and the sensor's bias explain a force sideways of no more than this coefficient times the force along the
 peg, of which no more than this is counted, and this much; what exceeds it by the last figure comes from the wall for
 sure. The bound on what is counted keeps the harder push at the wall from explaining the wall away, step by step."""
@@ -223,8 +223,9 @@ def search_kernel(obs: FloatArray, chunk: NDArray[np.float32]) -> None:
     the law's own spring press with a small force, and as long as the sensor feels the surface it walks an Archimedean
     spiral about the told axis: radius and angle are those of the command itself, so that nothing has to be remembered;
     at its end the command goes back in one step and walks on. Over the hole the force is gone, the walk stops and the
-    command sinks. A force sideways that friction does not explain comes from the wall: the command yields to it and
-    pushes harder. Deep enough to be sure, rotation follows the hole as well.
+    command sinks. A force sideways that friction does not explain comes from the wall: the command goes back along the
+    spiral towards the peg and pushes harder; its radius goes on growing, so that no place can hold it for ever. Deep
+    enough to be sure, the command yields to the hole, rotation as well.
 
     Note:
         Force by the spring, not by the sensor: the law feeds the command's speed forward, so that a step of the command
@@ -255,6 +256,8 @@ def search_kernel(obs: FloatArray, chunk: NDArray[np.float32]) -> None:
     turn = min(_SPEED * _DT_S / max(radius, 1e-4), 1.0)
     # The peg follows on a smaller circle, for friction holds it back; that one is to grow by the pitch.
     share = min(max(math.hypot(x, y) / max(radius, 1e-4), _LEAST), 1.0)
-    grown, angle = radius + share * _PITCH_M * turn / (2.0 * math.pi), math.atan2(y_c, x_c) + turn
-    chunk[0, 0] = walk * (grown * math.cos(angle) - x_c) - 0.5 * leaning * (x_c - x)
-    chunk[0, 1] = walk * (grown * math.sin(angle) - y_c) - 0.5 * leaning * (y_c - y)
+    grown, at = radius + share * _PITCH_M * turn / (2.0 * math.pi), math.atan2(y_c, x_c)
+    ahead = max((y_c - y) * math.cos(at) - (x_c - x) * math.sin(at), 0.0)
+    back = 0.5 * wall * (1.0 - inside) * ahead
+    chunk[0, 0] = walk * (grown * math.cos(at + turn) - x_c) - 0.5 * inside * (x_c - x) + back * math.sin(at)
+    chunk[0, 1] = walk * (grown * math.sin(at + turn) - y_c) - 0.5 * inside * (y_c - y) - back * math.cos(at)
