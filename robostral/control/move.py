@@ -16,7 +16,7 @@ from robostral.guard import Guard, Reason
 from robostral.guard import table as at
 from robostral.guard.braking import distance
 from robostral.guard.stop import landing, limit_step
-from robostral.jit import kernel
+from robostral.jit import allocating, kernel
 from robostral.kinematics.fk import tcp_kernel
 
 SHARE = 0.95
@@ -46,7 +46,7 @@ def plan_kernel(model: FloatArray, table: FloatArray, q: FloatArray, q_goal: Flo
     plan[V] = min(plan[V], SHARE * table[at.FIGURE, at.TCP_STEP] / tcp_rate(model, table, q, q_goal))
 
 
-@kernel
+@allocating
 def tcp_rate(model: FloatArray, table: FloatArray, q: FloatArray, q_goal: FloatArray) -> float:
     """Bound the tcp's motion per unit of the path parameter [m]: greatest chord, and what the path may turn in one."""
     T, T_before, q_s = np.empty((4, 4)), np.empty((4, 4)), np.empty(q.shape[0])

@@ -156,13 +156,15 @@ def fastest(model: FloatArray, table: FloatArray, state: FloatArray) -> float:
     A joint's velocity stays between 0 and what it is, but for what its acceleration still adds: that gives an interval
     for each axis of the tcp's velocity. To this comes the turn of the arm, as in `travel`, on the joints' ways to rest.
     """
-    J, turn, lag, square = jacobian_next(model, state), 0.0, 0.0, 0.0
-    for i in range(model.shape[0] - EXTRA_ROWS):
+    n, turn, lag, square = model.shape[0] - EXTRA_ROWS, 0.0, 0.0, 0.0
+    J = state[at.JACOBIAN, : 6 * n].reshape((6, n))
+    jacobian_next(model, state, J)
+    for i in range(n):
         turn += state[at.STOP_REACH, i]
         lag += table[at.LEVER, i] * peak_bound(state[at.NEXT_W, i], state[at.NEXT_B, i], table[at.D, i])
     for axis in range(3):
         low, high = 0.0, 0.0
-        for i in range(model.shape[0] - EXTRA_ROWS):
+        for i in range(n):
             w = state[at.NEXT_W, i]
             along = J[axis, i] * w
             more = abs(J[axis, i]) * (peak_bound(w, state[at.NEXT_B, i], table[at.D, i]) - abs(w))

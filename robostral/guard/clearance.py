@@ -187,12 +187,9 @@ def end_watch(table: FloatArray, state: FloatArray, watched: int) -> bool:
 
 
 @kernel
-def jacobian_next(model: FloatArray, state: FloatArray) -> FloatArray:
-    """Compute the Jacobian at the candidate, axes of `base`, into `JACOBIAN`; return it as shape (6, n)."""
-    n = model.shape[0] - EXTRA_ROWS
-    J = state[at.JACOBIAN, : 6 * n].reshape((6, n))
-    pose_jacobian_kernel(model, state[at.NEXT_Q, :n], J)
-    return J
+def jacobian_next(model: FloatArray, state: FloatArray, J: FloatArray) -> None:
+    """Compute the Jacobian at the candidate, axes of `base`, into J, shape (6, n)."""
+    pose_jacobian_kernel(model, state[at.NEXT_Q, : J.shape[1]], J)
 
 
 @kernel
@@ -210,7 +207,9 @@ def survey_condition(model: FloatArray, table: FloatArray, state: FloatArray) ->
         change += table[at.SWING, i] * abs(state[at.NEXT_W, i])
     most, least = meta[at.S_MOST] + change, meta[at.S_LEAST] - change
     if most > slow * least:  # always where `least` is not above 0
-        singular_values_kernel(jacobian_next(model, state), state[at.SIGMA])
+        J = state[at.JACOBIAN, : 6 * n].reshape((6, n))
+        jacobian_next(model, state, J)
+        singular_values_kernel(J, state[at.SIGMA])
         most, least = state[at.SIGMA, 0], state[at.SIGMA, min(6, n) - 1]
     condition = min(most / least, MOST_CONDITION) if least > 0.0 else MOST_CONDITION
     meta[at.S_MOST_NEXT], meta[at.S_LEAST_NEXT], meta[at.CONDITION_NEXT] = most, least, condition

@@ -11,7 +11,7 @@ from robostral.guard import table as at
 from robostral.guard.checks import LOOK_MARGIN
 from robostral.guard.clearance import place_links, room_left
 from robostral.guard.torque import torque_kernel
-from robostral.jit import kernel
+from robostral.jit import allocating, kernel
 from robostral.kinematics.fk import tcp_kernel
 
 IntArray = NDArray[np.int64]
@@ -56,13 +56,13 @@ def ask(
         q_d[i] = state[at.Q, i] + min(max(step, -most), most)
 
 
-@kernel
+@allocating
 def moving(state: FloatArray, n: int) -> bool:
     """Tell whether the last command moves."""
     return bool(np.any(state[at.W, :n] != 0.0) or np.any(state[at.B, :n] != 0.0))
 
 
-@kernel
+@allocating
 def stop_ticks(model: FloatArray, table: FloatArray, state: FloatArray, counts: IntArray, n: int) -> int:
     """Brake until rest; return the ticks it took, or -1 if a difference of the commands broke a limit."""
     q, w, b = state[at.Q, :n].copy(), state[at.W, :n].copy(), state[at.B, :n].copy()
@@ -96,7 +96,7 @@ def least_room(model: FloatArray, table: FloatArray, state: FloatArray) -> float
     return least
 
 
-@kernel
+@allocating
 def attack(
     model: FloatArray,
     table: FloatArray,
@@ -151,7 +151,7 @@ def attack(
     return segments, impossible, room + at.BOX_MARGIN, fastest
 
 
-@kernel
+@allocating
 def poison(
     model: FloatArray, table: FloatArray, state: FloatArray, counts: IntArray, specials: FloatArray, rounds: int, n: int
 ) -> tuple[int, int]:
@@ -181,7 +181,7 @@ def poison(
     return taken, broken
 
 
-@kernel
+@allocating
 def attack_torque(table: FloatArray, state: FloatArray, rng: np.random.Generator, log: FloatArray) -> None:
     """Ask for hostile torques, some of them no numbers; log the commands [N·m], shape (T, n), row 0 is at rest."""
     n = log.shape[1]

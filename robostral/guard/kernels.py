@@ -113,7 +113,8 @@ def reset_kernel(model: FloatArray, table: FloatArray, state: FloatArray, counts
         return code
     for i in range(n):
         state[at.Q, i], state[at.W, i], state[at.B, i] = q[i], 0.0, 0.0
-    state[at.TCP] = state[at.TCP_NEXT]
+    for k in range(16):
+        state[at.TCP, k] = state[at.TCP_NEXT, k]
     state[at.META] = 0.0
     state[at.META, at.FRESH] = 1.0
     state[at.META, at.S_MOST], state[at.META, at.CONDITION] = math.inf, MOST_CONDITION
@@ -242,7 +243,8 @@ def accept(table: FloatArray, state: FloatArray, n: int) -> None:
         state[at.Q, i], state[at.W, i], state[at.B, i] = state[at.NEXT_Q, i], state[at.NEXT_W, i], state[at.NEXT_B, i]
     for k in range(table.shape[0] - at.CHECKS):
         state[at.ROOM, k] = state[at.ROOM_NEXT, k]
-    state[at.TCP] = state[at.TCP_NEXT]
+    for k in range(16):
+        state[at.TCP, k] = state[at.TCP_NEXT, k]
     meta = state[at.META]
     meta[at.FRESH] = 0.0
     meta[at.S_MOST], meta[at.S_LEAST] = meta[at.S_MOST_NEXT], meta[at.S_LEAST_NEXT]

@@ -71,7 +71,8 @@ def push_kernel(ring: NDArray[np.int64], row: NDArray[np.int64], state: NDArray[
     if head - load_acquire(state, 8) >= ring.shape[0]:
         store_relaxed(state, 16, load_relaxed(state, 16) + 1)
         return
-    ring[head % ring.shape[0]] = row
+    for k in range(ring.shape[1]):
+        ring[head % ring.shape[0], k] = row[k]
     store_release(state, 0, head + 1)
 
 
@@ -81,7 +82,8 @@ def drain_kernel(ring: NDArray[np.int64], rows: NDArray[np.int64], state: NDArra
     tail = load_relaxed(state, 8)
     count = min(load_acquire(state, 0) - tail, rows.shape[0])
     for i in range(count):
-        rows[i] = ring[(tail + i) % ring.shape[0]]
+        for k in range(ring.shape[1]):
+            rows[i, k] = ring[(tail + i) % ring.shape[0], k]
     store_release(state, 8, tail + count)
     return int(count)
 

@@ -25,7 +25,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from robostral.jit import kernel
+from robostral.jit import allocating, kernel
 from robostral.kinematics.se3 import (
     matrix_from_quat_kernel,
     matrix_from_rotvec_kernel,
@@ -81,7 +81,7 @@ def reach_kernel(R: FloatArray, half: FloatArray, x: float, y: float, z: float) 
     return reach
 
 
-@kernel
+@allocating
 def clearance_kernel(
     T: FloatArray, y: float, z: float, box: FloatArray, p: FloatArray, R: FloatArray, half: FloatArray, out: FloatArray
 ) -> None:
@@ -129,7 +129,7 @@ def clearance_kernel(
             out[0], out[1], out[2], out[3] = apart, sign * n0, sign * n1, sign * n2
 
 
-@kernel
+@allocating
 def see_kernel(
     T: FloatArray,
     T_after: FloatArray,
@@ -202,7 +202,7 @@ def see_kernel(
             out[CLEAR + 4 * box + 1 + i] = near * n
 
 
-@kernel
+@allocating
 def tell_kernel(
     T: FloatArray,
     part: FloatArray,
@@ -232,7 +232,7 @@ def tell_kernel(
     out[GAP_CHANGE], out[GAP_RATE] = tool_after[0] - tool[0], tool_after[1]
 
 
-@kernel
+@allocating
 def happen_kernel(
     T: FloatArray,
     seen: NDArray[np.float32],

@@ -8,7 +8,7 @@ from numba.core.runtime import _nrt_python, rtsys
 
 from robostral.arm import load_arm
 from robostral.control.joint import SMOOTHING, friction_kernel, joint_damping, joint_impedance_kernel
-from robostral.jit import kernel
+from robostral.jit import allocating, kernel
 from robostral.kinematics import workspace
 from robostral.kinematics.aba import aba_kernel
 from robostral.kinematics.codes import BAD_SHAPE, NOT_FINITE, OK
@@ -30,7 +30,7 @@ def law(q_d, dq_d, ddq_d, q, dq, friction=ZERO):
     return joint_impedance_kernel(*args), tau
 
 
-@kernel
+@allocating
 def simulate(model, k, d, path, dt, coulomb, viscous, feed, work, q, dq, tau, friction, ddq, log):
     n = q.shape[0]
     dq_d, ddq_d, left = np.zeros(n), np.zeros(n), np.zeros(n)

@@ -16,7 +16,7 @@ from robostral.arm.arm import build_arm
 from robostral.arm.chain import FloatArray
 from robostral.arm.limits import DDQ, DQ, Q_MAX, Q_MIN, TAU
 from robostral.arm.table import Table
-from robostral.jit import kernel
+from robostral.jit import allocating
 from robostral.kinematics.distance import Distances
 from robostral.kinematics.rnea import rnea
 from robostral_policies.identify.excite import CLEAR_M, design
@@ -92,7 +92,7 @@ def _stops(q: FloatArray) -> FloatArray:
     return out
 
 
-@kernel
+@allocating
 def _stop_kernel(q: FloatArray, radii: FloatArray, shares: FloatArray, out: FloatArray) -> None:
     z = np.zeros(radii.shape[0])
     for k in range(q.shape[0]):

@@ -9,7 +9,7 @@ from robostral.arm import Arm
 from robostral.arm.chain import FloatArray
 from robostral.contract import Device
 from robostral.errors import ConfigError
-from robostral.jit import kernel
+from robostral.jit import allocating, kernel
 from robostral.kinematics.fk import tcp_kernel, tcp_pose_kernel
 from robostral.kinematics.ik import NoSolution, ik
 from robostral.kinematics.se3 import matrix_from_quat_kernel, quat_from_matrix_kernel
@@ -218,7 +218,7 @@ _LOW_M = 0.003
 """Height over the goal, as seen, at which the jaw lets go."""
 
 
-@kernel
+@allocating
 def upright_kernel(R_home: Figures, yaw: float, pose: Figures) -> None:
     """Fill the quat_wxyz of a pose, shape (7,), that is home's turned by `yaw` [rad] about z."""
     c, s, R = math.cos(yaw), math.sin(yaw), np.empty((3, 3))
@@ -252,7 +252,7 @@ def lay_out_kernel(
         upright_kernel(R_home, (2.0 * yaw - 1.0) * MAX_YAW_RAD, pose)
 
 
-@kernel
+@allocating
 def judge_kernel(
     back: Figures,
     part: Figures,
@@ -316,7 +316,7 @@ def expert_kernel(rows: Figures, chunks: NDArray[np.float32]) -> None:
         _chunk(rows[k], chunks[k])
 
 
-@kernel
+@allocating
 def _chunk(obs: Figures, chunk: NDArray[np.float32]) -> None:
     """Fill a chunk, shape (H, 7), from an observation, shape (20,): each row from what the rows before lead to."""
     gap, gap_c, carried = obs[6], obs[7], obs[7] < 0.5 * _OPEN_M and obs[6] < _WIDEST_M

@@ -9,7 +9,7 @@ from robostral.arm import Arm
 from robostral.arm.chain import FloatArray
 from robostral.arm.limits import DDQ, DQ, Q_MAX, Q_MIN
 from robostral.errors import ConfigError
-from robostral.jit import kernel
+from robostral.jit import allocating
 from robostral.kinematics import NoSolution, condition
 from robostral.kinematics.branch import Branch
 from robostral.kinematics.fk import tcp_kernel
@@ -164,7 +164,7 @@ def _pose(external: FloatArray) -> FloatArray:
     return T
 
 
-@kernel
+@allocating
 def _straight(error: FloatArray, dq: FloatArray, delta: float, deceleration: float, chunk: NDArray[np.float32]) -> None:
     """Fill the deltas [rad], shape (H, n), that end `error` [rad] on a straight line, fast and without overshoot."""
     left = error - _LEAD_S * dq
