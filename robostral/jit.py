@@ -11,8 +11,9 @@ F = TypeVar("F", bound=Callable[..., object])
 def kernel(function: F) -> F:
     """Compile `function` with Numba at its first call and keep the machine code on disk.
 
-    It cannot make an array: Numba refuses it ("need NRT"). So nothing is counted or allocated, neither inside nor for
-    each argument of a call from Python, which costs half the time there.
+    It cannot make an array: Numba refuses `np.empty`, `copy` and rows assigned as a whole ("NRT required", "Only accept
+    returning of array passed"). So nothing is allocated or counted, neither inside nor for each argument of a call from
+    Python, which takes a third less time.
 
     Note:
         Numba looks at the file of a kernel only, not at the kernels it calls: after editing a callee in another
