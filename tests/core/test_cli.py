@@ -14,7 +14,7 @@ from robostral.cli import call
 from robostral.dispatch import GROUP
 
 SOURCE = '''
-import sys, time
+import signal, sys
 from robostral.errors import ConfigError, MissingExtra
 
 def well(name: str, times: int = 1, loud: bool = False) -> None:
@@ -40,7 +40,7 @@ def extra() -> None:
 def wait() -> None:
     """Wait for Ctrl-C."""
     print("ready", flush=True)
-    time.sleep(60)
+    signal.pause()
 
 def late() -> None:
     """Print once more after the reader is gone."""

@@ -3,7 +3,6 @@
 import os
 import resource
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from robostral.runtime.config import DriverConfig, RunConfig
 from robostral.runtime.index import chunk_indices
 from robostral.runtime.ladder import Cause, Mode
 from robostral.runtime.mailbox import Mailbox, memory_bytes
-from robostral.runtime.realtime import Bell, shared_memory
+from robostral.runtime.realtime import Bell, RealClock, shared_memory
 from robostral.runtime.recorder import LogWriter, Recorder
 from robostral.runtime.records import Sizes
 from robostral.runtime.recover import rewrite
@@ -167,14 +166,13 @@ def start(folder: Path, fd: int, bell: Bell) -> Child:
 def feed(mailbox: Mailbox, seconds: float) -> int:
     """Push ticks at 500 Hz of wall clock, as a loop does."""
     row = rows(1)
-    begun = time.monotonic()
-    pushed = 0
-    while time.monotonic() - begun < seconds:
-        row["tick"], row["t_ns"] = pushed, time.monotonic_ns()
+    clock = RealClock()
+    begun, pushed = clock.now_ns(), 0
+    while clock.now_ns() - begun < 1e9 * seconds:
+        row["tick"], row["t_ns"] = pushed, clock.now_ns()
         mailbox.ticks.push(row[0])
         pushed += 1
-        while time.monotonic() - begun < pushed * 0.002:
-            time.sleep(0.001)
+        clock.wait_until(begun + 2_000_000 * pushed)
     return pushed
 
 
