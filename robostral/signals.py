@@ -38,7 +38,7 @@ from robostral.errors import ContractMismatch, UnknownName
 from robostral.jit import kernel
 from robostral.kinematics.codes import BAD_SHAPE, NOT_FINITE, OK
 from robostral.kinematics.fk import tcp_pose_kernel
-from robostral.kinematics.jacobian import jacobian_kernel
+from robostral.kinematics.jacobian import pose_jacobian_kernel
 from robostral.kinematics.lm import ik_workspace
 from robostral.kinematics.se3 import rotvec_from_rows_kernel, rows_from_quat_kernel
 
@@ -143,7 +143,28 @@ def observe_kernel(
         return BAD_SHAPE
     if not _reads_fit(plan, external.shape[0], sensors.shape[0]):
         return BAD_SHAPE
-    tcp = tcp_pose_kernel(model, q)
+    R, p = pose_jacobian_kernel(model, q, J)
+    return describe_kernel(plan, model, R + p, twist_kernel(J, dq), q, dq, q_c, external, sensors, out)
+
+
+@kernel
+def describe_kernel(
+    plan: NDArray[np.int64],
+    model: FloatArray,
+    tcp: Any,
+    twist: Any,
+    q: FloatArray,
+    dq: FloatArray,
+    q_c: FloatArray,
+    external: FloatArray,
+    sensors: FloatArray,
+    out: NDArray[np.float32],
+) -> int:
+    """Fill one observation from what is known of the tcp, nine numbers of its rotation and three of p, and its twist.
+
+    The others are those of `observe_kernel`, of shapes that fit; returns OK or NOT_FINITE.
+    """
+    n = q.shape[0]
     for row in range(plan.shape[0]):
         signal, at, reads = plan[row, 0], plan[row, 1], plan[row, 3]
         if signal == Q:
@@ -157,7 +178,8 @@ def observe_kernel(
         elif signal == TCP_ROT6D:
             _rot6d_kernel(_rotation(tcp), out, at)
         elif signal == TCP_TWIST:
-            _twist_kernel(model, q, dq, J, out, at)
+            for i in range(6):
+                out[at + i] = twist[i]
         elif signal == GOAL_ERROR_C:
             _error_kernel(_pose(external, reads), tcp_pose_kernel(model, q_c), out, at)
         elif signal < TOOL:
@@ -229,15 +251,13 @@ def _rot6d_kernel(rows: Any, out: NDArray[np.float32], at: int) -> None:
 
 
 @kernel
-def _twist_kernel(
-    model: FloatArray, q: FloatArray, dq: FloatArray, J: FloatArray, out: NDArray[np.float32], at: int
-) -> None:
-    jacobian_kernel(model, q, J)
-    for i in range(6):
-        total = 0.0
-        for k in range(q.shape[0]):
-            total += J[i, k] * dq[k]
-        out[at + i] = total
+def twist_kernel(J: FloatArray, dq: FloatArray) -> tuple[float, float, float, float, float, float]:
+    """Compute J dq in registers: velocity of the tcp [m/s], then angular velocity [rad/s]."""
+    x, y, z, a, b, c = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for k in range(dq.shape[0]):
+        x, y, z = x + J[0, k] * dq[k], y + J[1, k] * dq[k], z + J[2, k] * dq[k]
+        a, b, c = a + J[3, k] * dq[k], b + J[4, k] * dq[k], c + J[5, k] * dq[k]
+    return x, y, z, a, b, c
 
 
 @kernel

@@ -118,7 +118,7 @@ class PickPlace:
         bodies = tuple(body if other.mass > 0.0 else other for other in scene.bodies)
         return Start(self._solve(stands), external, replace(scene, bodies=bodies))
 
-    def part_size(self, plant: Plant) -> tuple[float, float, float]:
+    def part_size(self, plant: Plant = NOMINAL) -> tuple[float, float, float]:
         """Return the lengths of this plant's part along its axes [m]; a cylinder is as thick as it is wide."""
         x, y, z = self._part.size
         return x * plant["part_size"], y * plant["part_size"], z * plant["part_size"]
