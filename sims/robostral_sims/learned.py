@@ -237,6 +237,7 @@ def happen_kernel(
     T: FloatArray,
     seen: NDArray[np.float32],
     opening: float,
+    dt: float,
     said: NDArray[np.float32],
     part: FloatArray,
     tool: FloatArray,
@@ -247,6 +248,7 @@ def happen_kernel(
         T: T_world_tcp before the step, shape (4, 4).
         seen: What `see_kernel` made of the step, shape (51,).
         opening: Widest gap of the jaw [m].
+        dt: Duration of the step [s].
         said: Shape (16,).
         part: As `see_kernel` has it; changed.
         tool: As `see_kernel` has it; changed.
@@ -254,15 +256,17 @@ def happen_kernel(
     Returns:
         Whether the part was free to move.
     """
-    tool[0] = min(max(tool[0] + said[GAP_CHANGE], 0.0), opening)
-    tool[1] = said[GAP_RATE]
     slow, clear = 0.0, 1.0
     for k in range(3):
         slow = max(slow, abs(part[7 + k]), 0.1 * abs(part[10 + k]))
         clear = min(clear, seen[CLEAR + 4 * k])
     if slow < AT_REST and clear > CLEAR_M:
         part[7:13] = 0.0
+        tool[1] = (seen[GAP_FREE] - tool[0]) / dt if abs(seen[GAP_FREE] - seen[GAP_C]) > 1e-6 else 0.0
+        tool[0] = seen[GAP_FREE]
         return False
+    tool[0] = min(max(tool[0] + said[GAP_CHANGE], 0.0), opening)
+    tool[1] = said[GAP_RATE]
     F, R, turn, turned = np.empty((3, 3)), np.empty((3, 3)), np.empty((3, 3)), np.zeros((3, 3))
     frame_kernel(T, F)
     rotvec = np.zeros(3)

@@ -29,6 +29,10 @@ _SEEN = (
 """Fields of what is seen: name, size, unit, frame; their columns are those of `robostral_sims.learned`."""
 MOST = (*[0.08] * 3, *[math.pi] * 3, *[3.0] * 3, *[50.0] * 3, 0.02, 0.5, 1.0, 10.0)
 """What nothing that is said exceeds, in either direction, shape (16,)."""
+_FALLEN_M = 0.04
+"""Ours: how far below its start a part is gone."""
+_HELD_M = 0.025
+"""Ours: how near to the tcp a held part is."""
 _THERE_M = 0.006
 """Ours: how near to an aim of a push the next one is taken."""
 
@@ -119,6 +123,21 @@ class Watcher:
         see_kernel(self._T, self._T_after, self._part, half, self._hand, self._tool, gap_c, free, self._dt_s, seen)
         tell_kernel(self._T, self._part, self._tool, truth.parts[0], truth.tools[0], told)
         return seen, told
+
+    @property
+    def held(self) -> bool:
+        """Whether the jaw has closed on the part, as of the last observation."""
+        truth = self._env.truth
+        self._look(self._T_after)
+        gap, rate = truth.tools[0]
+        near = float(np.linalg.norm(truth.parts[0, :3] - self._T_after[:3, 3])) < _HELD_M
+        return bool(near and gap > 0.005 and float(self._env.tools_c[0]) < gap - 0.002 and abs(rate) < 0.02)
+
+    @property
+    def gone(self) -> bool:
+        """Whether the part has fallen off what it lay on: there is nothing more to be learned of it."""
+        start = self._env.episode_scene.parts[0].pose.p[2]
+        return bool(self._env.truth.parts[0, 2] < start - _FALLEN_M)
 
     def curious(self, rng: np.random.Generator, *, pushing: bool = False) -> NDArray[np.float32]:
         """Return the next chunk [units of the contract] of a pilot that plays with the part.

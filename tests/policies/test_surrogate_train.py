@@ -9,6 +9,7 @@ import torch
 import zmq
 from robostral_policies.config import TrainingError
 from robostral_policies.surrogate.config import SurrogateConfig
+from robostral_policies.surrogate.evaluate import Evaluation
 from robostral_policies.surrogate.model import MOTION, Ensemble
 from robostral_policies.surrogate.train import train
 from robostral_policies.surrogate.watched import PILOTS, Pilots, Watched, watch
@@ -127,12 +128,28 @@ def test_the_command_refuses_what_cannot_be_watched(capsys: pytest.CaptureFixtur
     assert "episodes" in capsys.readouterr().err
 
 
+def test_it_is_judged_beside_the_engine(made: bundle.Bundle, tmp_path: Path) -> None:
+    """Weights of forty steps: what nothing touches stays all the same, and the arm goes where it should."""
+    arguments = ["--episodes", "1", "--closed-loop", "2", "--workers", "1", "--out", str(tmp_path)]
+    assert call(["surrogate", "eval", str(made.path), "--policies", "ur5e-reach-v1", *arguments]) == 0
+    found = msgspec.json.decode((tmp_path / "evaluation.json").read_bytes(), type=Evaluation)
+    rows = {(row.pilot, row.what, row.steps): row for row in found.open_loop if row.arm == "all"}
+    assert rows["all", "tcp", 50].mm[0] <= 2.0
+    assert rows["all", "untouched", 10].mm[0] <= 0.01
+    reach = next(row for row in found.success if row.pilot == "ur5e-reach-v1")
+    assert reach.surrogate == reach.engine
+    assert reach.surrogate.rate == 1.0
+    assert found.calibration.flagged["a table 0.1 m higher"].rate == 1.0
+    assert all(bar.met for bar in found.bars)
+
+
 def test_the_interval_holds_its_share() -> None:
     rng = np.random.default_rng(0)
-    seen = rng.normal(size=(4000, 39)).astype(np.float32)
+    contract = Pilots(CELL, {"arm": "ur5e"}).sealed.contract
+    seen = rng.normal(size=(4000, contract.obs_size)).astype(np.float32)
     told = np.zeros((4000, 14), np.float32)
     told[:, :MOTION] = 0.01 * rng.normal(size=(4000, MOTION))
-    ensemble = Ensemble(TINY, seen, told, np.full(16, 100.0, np.float32))
+    ensemble = Ensemble(TINY, contract, seen, told)
     ensemble.calibrate(seen[:2000], told[:2000], 0.9)
     said = ensemble(torch.from_numpy(seen[2000:])).detach().numpy()
     inside = np.linalg.norm(said[:, :MOTION] - told[2000:, :MOTION], axis=1) <= said[:, 14]

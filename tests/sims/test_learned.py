@@ -40,7 +40,7 @@ def test_what_is_told_happens_again(seed: int) -> None:
     said = np.zeros(learned.SAID, np.float32)
     tell_kernel(T, part, tool, after, tool_after, said[: learned.TOLD])
     seen = np.zeros(learned.SEEN, np.float32)
-    assert happen_kernel(T, seen, OPENING, said, part, tool)
+    assert happen_kernel(T, seen, OPENING, 0.04, said, part, tool)
     part[3:7] *= np.sign(part[3:7] @ after[3:7])
     np.testing.assert_allclose(part, after, atol=2e-6)
     np.testing.assert_allclose(tool, tool_after, atol=1e-7)
@@ -92,7 +92,7 @@ def test_what_nothing_can_touch_stays_exactly() -> None:
         T[:3, 3] = p
         part, tool = start.copy(), np.array([0.05, 0.0])
         see_kernel(T, T, part, HALF, HAND, tool, 0.05, 0.05, 0.04, seen)
-        assert happen_kernel(T, seen, OPENING, said, part, tool) is free, p
+        assert happen_kernel(T, seen, OPENING, 0.04, said, part, tool) is free, p
         assert np.array_equal(part, start) is not free, p
 
 

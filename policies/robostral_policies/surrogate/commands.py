@@ -61,4 +61,64 @@ def train(
     print(f"bundle: {folder}{'' if key else ' (not signed, for twins only)'}")
 
 
-COMMANDS = {"train": train}
+_POLICIES = ("ur5e-pick_place-v1", "panda-pick_place-v1", "iiwa14-pick_place-v1", "ur5e-reach-v1")
+
+
+def evaluate(
+    name: str,
+    /,
+    *,
+    policies: tuple[str, ...] = _POLICIES,
+    episodes: int = 60,
+    closed_loop: int = 200,
+    seed: int = 0,
+    workers: int | None = None,
+    out: Path | None = None,
+) -> int:
+    """Judge a learned simulator on fresh episodes: many steps open loop, success beside the engine, its intervals.
+
+    Writes evaluation.json. Exit code 1 if it misses a bar.
+
+    Args:
+        name: Name or path of its bundle.
+        policies: Bundles whose success is compared, and whose environment's expert's.
+        episodes: Open-loop episodes of each arm and pilot.
+        closed_loop: Episodes of each pilot in each engine.
+        seed: Which fresh episodes.
+        workers: Processes that play closed-loop episodes, one per core up to 8 by default.
+        out: Folder for evaluation.json; runs/surrogate/NAME.evaluation by default.
+    """
+    import msgspec
+    from rich.console import Console
+
+    from robostral_policies.surrogate.config import SurrogateConfig
+    from robostral_policies.surrogate.evaluate import evaluate as run
+
+    folder = out or Path("runs/surrogate") / f"{Path(name).name}.evaluation"
+    found = run(
+        name,
+        policies=policies,
+        episodes=episodes,
+        closed_loop=closed_loop,
+        seed=seed,
+        workers=workers or min(8, os.cpu_count() or 1),
+        level=SurrogateConfig("", "").level,
+        console=Console(stderr=True),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "evaluation.json").write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2))
+    for row in found.open_loop:
+        if row.arm == "all":
+            off = f"{row.mm[0]:6.2f} mm, p95 {row.mm[1]:6.2f} mm; {row.deg[0]:5.2f} deg, p95 {row.deg[1]:5.2f} deg"
+            print(f"{row.pilot:9} {row.what:9} {row.steps:2} steps {row.n:5} windows: {off}; {row.refused} refused")
+    for beside in found.success:
+        print(
+            f"{beside.pilot:22} {beside.arm:7} surrogate {beside.surrogate.rate:.3f}, engine {beside.engine.rate:.3f}"
+        )
+    for bar in found.bars:
+        print(f"{'met   ' if bar.met else 'MISSED'} {bar.what}: {bar.found} ({bar.bar})")
+    print(f"evaluation: {folder / 'evaluation.json'}")
+    return int(not all(bar.met for bar in found.bars))
+
+
+COMMANDS = {"train": train, "eval": evaluate}

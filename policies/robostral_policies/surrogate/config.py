@@ -23,7 +23,7 @@ class SurrogateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         longest: Steps after which an episode is left.
         members, hidden: The ensemble.
         steps, batch, learning_rate: The fit of each member.
-        floor: Errors count relative to what happened plus this share of its scale.
+        floor: Share of a column's scale up to which errors count by their square, and beyond which by their size.
         quiet_m, quiet_rad: Corrections of a step below these are none.
         level: Share of motions that the stated interval is to hold.
     """
@@ -45,7 +45,7 @@ class SurrogateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps: Positive = 12_000
     batch: Positive = 1024
     learning_rate: Size = 3e-3
-    floor: Size = 0.1
+    floor: Size = 0.05
     quiet_m: Size = 2e-5
     quiet_rad: Size = 2e-4
     level: Share = 0.9

@@ -7,30 +7,55 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from robostral.contract import Contract
 from robostral_policies.export import Graph, add_layer
 from robostral_policies.surrogate.config import SurrogateConfig
 
-CARRIED = (15, 27)
-"""First and last column but one, in what is seen, of the motion and velocities of a part that is carried: what is told
-begins with the same twelve, see `robostral_sims.learned`."""
-MOTION = 3
-"""The first columns of what is told are the part's motion [m], whose interval is said too."""
+MOTION, GAP = 3, 12
+"""The first columns of what is told are the part's motion [m], whose interval is said too; then turn and velocities,
+then the change of the gap and its rate, see `robostral_sims.learned`."""
 _SHARP = 1.2
 """A gate reaches 0 and 1 itself: what is held firmly moves with the hand exactly, what lies still does not at all."""
+BOXES = ("clearance0", "clearance1", "clearance_palm")
+"""What the hand is made of, as its clearances are named."""
+_PICKED, _GATES = 3, 3 + len(BOXES)
+_WIDEST = 5.0
+"""What is further from the middle than so many standard deviations looks no further to the networks."""
 _FLOOR_M = 2e-5
 """Added to the spread of the members before it is scaled [m]: they may agree on what is not quite so."""
 _EDGE = 1e-4
 """Share of the rows, at either end of a column, that do not widen what counts as trained on."""
 
 
+def columns(contract: Contract) -> dict[str, int]:
+    """Return where each field of what is seen begins, by name."""
+    starts = np.cumsum([0, *(field.size for field in contract.obs)])
+    return {field.name: int(start) for field, start in zip(contract.obs, starts, strict=False)}
+
+
+def simple(contract: Contract, told: int) -> NDArray[np.float32]:
+    """Return what picks the first simple outcomes from what is seen, shape (3, k, told), see `Ensemble`."""
+    at, dt_s = columns(contract), contract.action.dt_s
+    pick = np.zeros((_PICKED, contract.obs_size, told), np.float32)
+    for i in range(12):
+        pick[0, at["carried_motion"] + i, i] = 1.0
+    for i in range(6):
+        pick[1, at["part_velocities"] + i, i], pick[1, at["part_velocities"] + i, 6 + i] = dt_s, 1.0
+    pick[2, at["gap_free"], GAP], pick[2, at["gap"], GAP] = 1.0, -1.0
+    return pick
+
+
 class Ensemble(nn.Module):
-    """Members with first weights of their own; each says `gate * carried + correction`, small corrections being none.
+    """Members with first weights of their own; each says how much of which simple outcome there is, and a correction.
+
+    The simple outcomes are a part that is carried, one that goes on as it moves, a jaw with nothing between its
+    fingers, and a part that gives way to each box of the hand; each has a gate from 0 to 1. Small corrections are none.
 
     Args:
         config: Members, hidden layers, what is no correction.
+        contract: What is seen and said; its bounds are those of the answers.
         seen: Observations of training, shape (rows, k): they set normaliser and envelope.
         told: What happened, shape (rows, m): it sets the scales.
-        bound: What nothing that is said exceeds, shape (m + 2,).
     """
 
     mean: Tensor
@@ -41,13 +66,15 @@ class Ensemble(nn.Module):
     bound: Tensor
     quiet: Tensor
     stretch: Tensor
+    simple: Tensor
+    aside: Tensor
 
     def __init__(
         self,
         config: SurrogateConfig,
+        contract: Contract,
         seen: NDArray[np.float32],
         told: NDArray[np.float32],
-        bound: NDArray[np.float32],
     ) -> None:
         super().__init__()
         spread, (low, high) = seen.std(0), np.quantile(seen, (_EDGE, 1.0 - _EDGE), axis=0)
@@ -56,10 +83,13 @@ class Ensemble(nn.Module):
         self._keep("low", low)
         self._keep("width", np.maximum(high - low, 1e-3))
         self._keep("size", np.maximum(told.std(0), 1e-6))
-        self._keep("bound", bound)
+        self._keep("bound", np.array(contract.action.high))
+        self._keep("simple", simple(contract, told.shape[1]))
+        self._keep("aside", np.eye(MOTION, told.shape[1]))
+        self.boxes = [columns(contract)[name] for name in BOXES]
         self._keep("quiet", np.array([config.quiet_m] * 3 + [config.quiet_rad] * 3 + [0.0] * (told.shape[1] - 6)))
         self._keep("stretch", np.ones(()))
-        widths = [seen.shape[1], *config.hidden, told.shape[1] + 1]
+        widths = [seen.shape[1], *config.hidden, told.shape[1] + _GATES]
         self.members = nn.ModuleList()
         for index in range(config.members):
             with torch.random.fork_rng(devices=[]):
@@ -68,13 +98,16 @@ class Ensemble(nn.Module):
 
     def member(self, index: int, seen: Tensor) -> Tensor:
         """Say what one member expects: seen (rows, k) to told (rows, m)."""
-        answer = self.members[index]((seen - self.mean) * self.scale)
-        gate = (torch.sigmoid(answer[:, -1:]) * _SHARP - (_SHARP - 1.0) / 2.0).clamp(0.0, 1.0)
-        free = answer[:, :-1] * self.size
-        free = torch.relu(free - self.quiet) - torch.relu(-free - self.quiet)
-        first, last = CARRIED
-        carried = torch.cat([gate * seen[:, first:last], torch.zeros_like(free[:, last - first :])], 1)
-        return carried + free
+        answer = self.members[index](((seen - self.mean) * self.scale).clamp(-_WIDEST, _WIDEST))
+        gates = (torch.sigmoid(answer[:, -_GATES:]) * _SHARP - (_SHARP - 1.0) / 2.0).clamp(0.0, 1.0)
+        free = answer[:, :-_GATES] * self.size
+        said = torch.relu(free - self.quiet) - torch.relu(-free - self.quiet)
+        for gate in range(_PICKED):
+            said = said + gates[:, gate : gate + 1] * (seen @ self.simple[gate])
+        for gate, box in enumerate(self.boxes, _PICKED):
+            way = torch.relu(-seen[:, box : box + 1]) * seen[:, box + 1 : box + 1 + MOTION]
+            said = said + gates[:, gate : gate + 1] * (way @ self.aside)
+        return said
 
     def forward(self, seen: Tensor) -> Tensor:
         """Map what is seen, shape (rows, k), to what is said, (rows, m + 2): told, interval [m], how far outside."""
@@ -114,13 +147,16 @@ def to_onnx(ensemble: Ensemble) -> bytes:
     Raises:
         MissingExtra: onnx is not installed.
     """
-    g, (first, last), m = Graph(), CARRIED, len(ensemble.size)
+    g, m = Graph(), len(ensemble.size)
     x = g.add("Mul", g.add("Sub", "obs", ensemble.mean), ensemble.scale)
-    pad = torch.zeros(len(ensemble.mean), m)
-    pad[range(first, last), range(last - first)] = 1.0  # picks the carried columns and leaves the others empty
-    carried = g.add("MatMul", "obs", pad)
+    x = g.add("Clip", x, torch.tensor(-_WIDEST), torch.tensor(_WIDEST))
+    outcomes = [g.add("MatMul", "obs", pick) for pick in ensemble.simple]
+    for box in ensemble.boxes:
+        depth = g.add("Relu", g.add("Neg", g.add("Gather", "obs", torch.tensor([box]), axis=1)))
+        way = g.add("Mul", depth, g.add("Gather", "obs", torch.arange(box + 1, box + 1 + MOTION), axis=1))
+        outcomes.append(g.add("MatMul", way, ensemble.aside))
     networks = [network for network in ensemble.members if isinstance(network, nn.Sequential)]
-    answers = [_member(g, ensemble, network, x, carried) for network in networks]
+    answers = [_member(g, ensemble, network, x, outcomes) for network in networks]
     share = torch.tensor(1.0 / len(answers))
     mean = g.add("Mul", _sum(g, answers), share)
     squares = []
@@ -137,17 +173,20 @@ def to_onnx(ensemble: Ensemble) -> bytes:
     return g.model(g.add("Reshape", flat, torch.tensor([-1, 1, m + 2])), len(ensemble.mean), (1, m + 2))
 
 
-def _member(g: Graph, ensemble: Ensemble, network: nn.Sequential, x: str, carried: str) -> str:
+def _member(g: Graph, ensemble: Ensemble, network: nn.Sequential, x: str, outcomes: list[str]) -> str:
     for layer in network:
         x = add_layer(g, layer, x)
     m = len(ensemble.size)
-    raw = g.add("Sigmoid", g.add("Gather", x, torch.tensor([m]), axis=1))
-    gate = g.add("Sub", g.add("Mul", raw, torch.tensor(_SHARP)), torch.tensor((_SHARP - 1.0) / 2.0))
-    gate = g.add("Clip", gate, torch.tensor(0.0), torch.tensor(1.0))
     free = g.add("Mul", g.add("Gather", x, torch.arange(m), axis=1), ensemble.size)
     above = g.add("Relu", g.add("Sub", free, ensemble.quiet))
     below = g.add("Relu", g.add("Sub", g.add("Neg", free), ensemble.quiet))
-    return g.add("Add", g.add("Mul", gate, carried), g.add("Sub", above, below))
+    said = g.add("Sub", above, below)
+    for index, outcome in enumerate(outcomes):
+        raw = g.add("Sigmoid", g.add("Gather", x, torch.tensor([m + index]), axis=1))
+        gate = g.add("Sub", g.add("Mul", raw, torch.tensor(_SHARP)), torch.tensor((_SHARP - 1.0) / 2.0))
+        gate = g.add("Clip", gate, torch.tensor(0.0), torch.tensor(1.0))
+        said = g.add("Add", said, g.add("Mul", gate, outcome))
+    return said
 
 
 def _sum(g: Graph, names: list[str]) -> str:

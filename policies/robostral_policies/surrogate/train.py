@@ -16,7 +16,7 @@ from robostral import bundle
 from robostral.bundle import Cost, Lineage, Parity, Success
 from robostral.bundle.policy import open_session
 from robostral.bundle.trust import load_private
-from robostral.contract import Requirements, Sealed
+from robostral.contract import Contract, Requirements, Sealed
 from robostral.revision import revision
 from robostral_policies.checkpoint import Checkpoint
 from robostral_policies.config import TrainingError, working_folder
@@ -26,8 +26,8 @@ from robostral_policies.lineage import machine, packages
 from robostral_policies.progress import bars, finish
 from robostral_policies.surrogate.card import write_card
 from robostral_policies.surrogate.config import SurrogateConfig
-from robostral_policies.surrogate.learn import fit
-from robostral_policies.surrogate.model import MOTION, Ensemble, to_onnx
+from robostral_policies.surrogate.learn import fit, touched
+from robostral_policies.surrogate.model import MOTION, Ensemble, columns, to_onnx
 from robostral_policies.surrogate.watched import Pilots, Watched, watch
 from robostral_policies.train import MAX_PARITY
 
@@ -112,7 +112,7 @@ def train(
         fitting_s = time.monotonic() - start
     model = to_onnx(ensemble)
     checked = _check_parity(config, ensemble, model, watched)
-    rows = one_step(model, test)
+    rows = one_step(model, sealed.contract, test)
     cost = Cost(
         parameters=ensemble.parameter_count(),
         bytes=len(model),
@@ -184,11 +184,11 @@ def _fitted(config: SurrogateConfig, watched: Watched, sealed: Sealed, progress:
     if not (len(scale_on.seen) and len(test_on.seen)):
         raise TrainingError(f"{config.episodes} episodes leave none to hold out; at least {2 * every} are needed")
     bar = progress.add_task(f"fitting {len(train_on.seen):,} steps", total=config.steps * config.members)
-    bound = np.array(sealed.contract.action.high, np.float32)
-    ensemble = fit(config, train_on, bound, lambda done: progress.advance(bar, done))
+    ensemble = fit(config, sealed.contract, train_on, lambda done: progress.advance(bar, done))
+    scale_on = scale_on.of(touched(sealed.contract, scale_on))
     ensemble.calibrate(scale_on.seen, scale_on.told, config.level)
     finish(progress, bar, f"{config.members} members fitted to {len(train_on.seen):,} steps")
-    return ensemble, test_on
+    return ensemble, test_on.of(touched(sealed.contract, test_on))
 
 
 def _check_parity(config: SurrogateConfig, ensemble: Ensemble, model: bytes, watched: Watched) -> Parity:
@@ -221,10 +221,11 @@ def _lineage(config: SurrogateConfig, state: State) -> Lineage:
     )
 
 
-def one_step(model: bytes, watched: Watched) -> tuple[OneStep, ...]:
+def one_step(model: bytes, contract: Contract, watched: Watched) -> tuple[OneStep, ...]:
     """Judge a model on steps that nothing was fitted to; the last row is all of them."""
     said: NDArray[np.float32] = open_session(model).run(["chunk"], {"obs": watched.seen})[0][:, 0]
-    told, carried = watched.told, watched.seen[:, 15 : 15 + MOTION]
+    first = columns(contract)["carried_motion"]
+    told, carried = watched.told, watched.seen[:, first : first + MOTION]
     off = np.linalg.norm(said[:, :MOTION] - told[:, :MOTION], axis=1)
     still = np.linalg.norm(told[:, :MOTION], axis=1) < 1e-3
     held = ~still & (np.linalg.norm(told[:, :MOTION] - carried, axis=1) < 1e-3)

@@ -80,7 +80,7 @@ class Pilots:
             notes.before()
             obs, _, terminated, truncated, _ = self.env.step(self.env.to_action(chunk))
             yield notes
-            if terminated or truncated:
+            if terminated or truncated or notes.gone:
                 return
 
 

@@ -171,7 +171,7 @@ class SurrogateWorld:
         arguments = self._T, self._T_after, part, self._size, self._hand, tool, self._gap_c, self._gap_free, STEP_S
         see_kernel(*arguments, self._seen[0])
         said[:] = self._policy.infer(self._seen)[0, 0]
-        free = happen_kernel(self._T, self._seen[0], self._opening, said, part, tool)
+        free = happen_kernel(self._T, self._seen[0], self._opening, STEP_S, said, part, tool)
         self._T[:], self._gap_free = self._T_after, float(tool[0])
         if free and said[OUTSIDE] > MAX_OUTSIDE:
             raise BeyondTraining(
