@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from robostral_sims import check
+from robostral_sims import check_commands
 
 if TYPE_CHECKING:
     from robostral_sims.env import CellEnv
@@ -201,4 +201,4 @@ COMMANDS = {
     "replay": replay,
     "pictures": pictures,
     "scores": scores,
-} | check.COMMANDS
+} | check_commands.COMMANDS

@@ -5,7 +5,7 @@ import json
 import pytest
 from robostral_sims import conformance
 from robostral_sims.catalogue import catalogue
-from robostral_sims.check import agree, check
+from robostral_sims.check_commands import agree, check
 from robostral_sims.engines import engine_names
 from robostral_sims.env import CellEnv
 
