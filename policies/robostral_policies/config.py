@@ -72,7 +72,8 @@ class DaggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         rounds: Rounds of gathering and fitting; the expert drives the first alone.
         episodes: Episodes in each round.
-        beta: The expert drives an episode of round r with probability beta ** r.
+        beta: The expert drives a turn of round r with probability beta ** r.
+        turn: Policy steps of a turn; 0 for whole episodes. With turns a beginner sees how a long task goes on.
         noisy: Share of episodes in which the driven action is disturbed; labels never are.
         noise: Standard deviation of that disturbance, as a share of the action's half range.
     """
@@ -80,6 +81,7 @@ class DaggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rounds: Positive = 6
     episodes: Positive = 120
     beta: Share = 0.5
+    turn: Annotated[int, msgspec.Meta(ge=0)] = 0
     noisy: Share = 0.7
     noise: Annotated[float, msgspec.Meta(ge=0.0)] = 0.5
 
@@ -94,6 +96,8 @@ class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         learning_rate: Peak of the one-cycle schedule.
         floor: Errors count relative to the label's largest entry plus this share of the half range, so that the small
             deltas near a goal weigh as much as the large ones far away.
+        blur: Noise on observation groups while fitting, by name: a standard deviation per column, in its unit. What is
+            told by a measured velocity alone ("go on as you do") is then learned from where things are.
     """
 
     steps: Positive = 1000
@@ -101,6 +105,7 @@ class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batch: Positive = 2048
     learning_rate: Size = 3e-3
     floor: Size = 0.05
+    blur: dict[str, tuple[Annotated[float, msgspec.Meta(ge=0.0)], ...]] = {}
 
 
 class RlConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -61,7 +61,8 @@ def plan(config: DaggerConfig, round_: int, model: bytes) -> Plan:
     """Say who drives in a round: the expert in the first, then more and more the model."""
     if round_ == 0:
         return Plan("expert", label=True, noisy=config.noisy, noise=config.noise)
-    return Plan("model", model, label=True, beta=config.beta**round_, noisy=config.noisy, noise=config.noise)
+    beta = config.beta**round_
+    return Plan("model", model, label=True, beta=beta, turn=config.turn, noisy=config.noisy, noise=config.noise)
 
 
 def fit(
@@ -72,7 +73,7 @@ def fit(
     Args:
         actor: Trained in place.
         samples: What to learn from.
-        config: Batch, learning rate, and the floor of the relative error.
+        config: Batch, learning rate, the floor of the relative error, and which columns are blurred.
         steps: Gradient steps.
         seed: Draws the batches.
         advance: Hears of every step.
@@ -87,6 +88,7 @@ def fit(
     actor.to(device)
     obs, labels = torch.from_numpy(samples.obs).to(device), torch.from_numpy(samples.labels).to(device)
     weights = _weights(actor, labels, config.floor)
+    blur = torch.tensor(actor.spread_over(config.blur), device=device)
     draw = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam(actor.parameters(), lr=config.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -95,7 +97,10 @@ def fit(
     losses = torch.zeros(steps)
     for step in range(steps):
         rows = torch.randint(len(obs), (config.batch,), generator=draw).to(device)
-        loss = (((actor(obs[rows]) - labels[rows]) * weights[rows]) ** 2).mean()
+        shown = obs[rows]
+        if config.blur:
+            shown = shown + blur * torch.randn(shown.shape, generator=draw).to(device)
+        loss = (((actor(shown) - labels[rows]) * weights[rows]) ** 2).mean()
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(actor.parameters(), 1.0)

@@ -37,7 +37,8 @@ class Plan:
         pilot: `nothing` sends the action nearest to zero, `random` a uniform one.
         model: ONNX bytes for the pilot `model`.
         label: Also ask the expert what it would do in every state.
-        beta: Probability that the expert drives an episode in the model's place.
+        beta: Probability that the expert drives in the model's place, drawn for each turn.
+        turn: Steps of a turn; 0 for a whole episode.
         noisy: Probability that an episode is disturbed.
         noise: Standard deviation of the disturbance, as a share of the action's half range.
         options: What `reset` is given beside the seed.
@@ -47,6 +48,7 @@ class Plan:
     model: bytes = b""
     label: bool = False
     beta: float = 0.0
+    turn: int = 0
     noisy: float = 0.0
     noise: float = 0.0
     options: dict[str, Any] | None = None
@@ -152,7 +154,7 @@ class Cell:
         """
         rng = np.random.default_rng([seed, 1])
         expert_drives, noisy = rng.random() < plan.beta, rng.random() < plan.noisy
-        act = self._act("expert" if expert_drives else plan.pilot, plan.model, rng)
+        clean, drivers = not (expert_drives or noisy), (self._act(plan.pilot, plan.model, rng), self._expert_here)
         raw, info = self.env.reset(seed=seed, options=plan.options)
         seen: list[NDArray[np.float32]] = []
         actions: list[NDArray[np.float32]] = []
@@ -170,7 +172,11 @@ class Cell:
                 raise BadEpisode(message, record(message))
             if done:
                 break
+            if plan.turn and seen and len(seen) % plan.turn == 0:
+                expert_drives = rng.random() < plan.beta
+                clean &= not expert_drives
             seen.append(obs)
+            act = drivers[expert_drives]
             chunk = self._disturbed(act(obs), rng, plan.noise) if noisy else act(obs)
             actions.append(np.asarray(self.to_action(chunk), np.float32))
             raw, paid, terminated, truncated, info = self.env.step(actions[-1])
@@ -178,7 +184,6 @@ class Cell:
         rows = np.stack(seen)
         labels = np.asarray(self._expert_here(rows) if plan.label else [], np.float32)
         success, reason = success_of(info), str(info.get("reason", "end"))
-        clean = not (expert_drives or noisy)
         numbers = {name: value for name, value in info.items() if not isinstance(value, bool)}
         figures = {name: float(value) for name, value in numbers.items() if isinstance(value, int | float)}
         judged = plan.pilot == "model" and not plan.label

@@ -43,6 +43,17 @@ def test_labels_are_the_experts_and_undisturbed(toy: TrainConfig) -> None:
     assert np.allclose(episode.labels, np.stack([ToyCell().expert(obs) for obs in episode.obs]))
 
 
+def test_turns_show_a_beginner_how_a_task_goes_on(toy: TrainConfig) -> None:
+    """Who drives is drawn anew for each turn: one who does nothing still gets to the goal, and the way is not clean."""
+    cell = Cell(toy.env)
+    episodes = [cell.play(seed, Plan("nothing", label=True, beta=0.5, turn=4)) for seed in range(20)]
+    assert sum(episode.success for episode in episodes) >= 15
+    assert not any(episode.clean for episode in episodes if episode.success)
+    moved = [np.abs(np.diff(episode.obs[:, :2], axis=0)).max(1) > 0.0 for episode in episodes]
+    turns = [move[start : start + 4] for move in moved for start in range(0, len(move) - 4, 4)]
+    assert all(turn.all() or not turn.any() for turn in turns)
+
+
 def test_a_number_that_is_none_leaves_a_record_of_the_way_there(toy: TrainConfig) -> None:
     with Rollouts(toy.env, 2, {"nan_after": 3}) as rollouts, pytest.raises(BadEpisode, match="seed 5, step 3") as bad:
         list(rollouts.play([5], Plan("random")))

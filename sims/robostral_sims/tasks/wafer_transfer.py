@@ -34,11 +34,15 @@ _DELTA = (0.010, 0.06, 0.026)
 """Greatest deltas of lift [m], theta [rad] and reach [m] per policy step."""
 _ACCELERATION = (0.8, 2.0, 1.2)
 """That the expert plans with [m/s², rad/s², m/s²]; the reference filter's own peaks come on top."""
-_GAIN, _LEAD_S = 0.5, 0.03
+_KICK = (0.03, 0.1, 0.03)
+"""Speeds that it takes from rest in one step: a pupil sees that it should go on, not just that it does not move."""
+_GAIN, _LEAD_S = 0.8, 0.03
 _UNDER_M, _OVER_M = 0.004, 0.0035
 """How far the blade goes under a resting wafer, and a carried wafer over its place."""
 _RETRACTED_M = 0.155
 """Radius of the tcp at which the blade, also with a wafer, turns freely."""
+_FREE_M = 0.19
+"""Radius of the tcp up to which a wafer on the blade is in no carrier, and not all need be aligned."""
 _MOUTH_M = 0.35
 """Radius at which the carriers begin."""
 _BODIES = ("wafer", "carrier_a", "carrier_b", "slot_from", "slot_to", "pad")
@@ -174,41 +178,41 @@ class WaferTransfer:
         return min(max(lift, low[0]), high[0]), theta, min(max(reach, low[2]), high[2])
 
     def _go_on(self, row: FloatArray) -> tuple[float, float, float]:
+        """Say the same while nothing has fallen. Gates open by and by, as wide as walls allow: no pupil is exact."""
         lift, theta, reach = row[:3]
         r, z = self._radius + reach, self._height + lift
         x, y = r * math.cos(theta), r * math.sin(theta)
         wx, wy, wz = row[6] + x, row[7] + y, row[8] + z
-        error = math.hypot(row[12], row[13])
+        error, centred = math.hypot(row[12], row[13]), math.hypot(row[6], row[7])
         gap = row[8] - self._half  # from the blade to the wafer's lower side
-        if gap < 0.0006 and math.hypot(row[6], row[7]) < 0.02:
+        if gap < 0.0006 and centred < 0.02:
             # the blade goes where it brings the wafer, not itself, to its place
             return self._carry(row, self._polar(x + row[12], y + row[13], theta), wz, error)
         to = self._polar(wx, wy, theta)
         under = wz - self._half - _UNDER_M - self._height
         if error < PLACEMENT_M and abs(row[14]) < 0.002:  # leave: down, then back
-            low = lift - under < 0.001 or r < _MOUTH_M - 0.14
-            return under, theta, self._home if low else reach
-        if reach > self._home + 0.009 and (abs(lift - under) > 0.006 or abs(theta - to[0]) > 0.02):
+            low = 1.0 if r < _MOUTH_M - 0.14 else _open(lift - under, 0.001, 0.002)
+            return under, theta, reach + low * (self._home - reach)
+        if r < _FREE_M:
+            aligned = _open(abs(lift - under), 0.0007, 0.0015) * _open(abs(theta - to[0]), 0.004, 0.008)
+            return under, to[0], self._home + aligned * (to[1] - self._home)
+        if abs(lift - under) > 0.006 or abs(theta - to[0]) > 0.02:
             return lift, theta, self._home  # out there in a wrong slot
-        if reach < self._home + 0.009 and (abs(lift - under) > 0.0005 or abs(theta - to[0]) > 0.001):
-            return under, to[0], min(reach, self._home)
-        up = math.hypot(row[6], row[7]) < 0.0001 or gap < 0.003  # the blade is centred, or on its way
-        return self._rest_height(wz) + _OVER_M - self._height if up else under, to[0], to[1]
+        up = max(_open(centred, 0.0005, 0.0015), _open(gap, 0.002, 0.003))  # the blade is centred, or on its way
+        return under + up * (_UNDER_M + _OVER_M), to[0], to[1]
 
     def _carry(self, row: FloatArray, to: tuple[float, float], wz: float, error: float) -> tuple[float, float, float]:
         """Do the same with the wafer on the blade: out of its slot, around, into the other one, down."""
         lift, theta, reach = row[:3]
         over = row[14] + wz - self._half + _OVER_M - self._height
-        above, extended = -row[14], reach > self._home + 0.009
+        above, extended = -row[14], self._radius + reach > _FREE_M
         if extended and not (abs(theta - to[0]) < 0.01 and -0.001 < above < _OVER_M + 0.001):
             up = self._rest_height(wz) + _OVER_M - self._height
-            first_up = up - lift > 0.0005 and reach > 0.3 and row[5] > -0.05  # once on its way out it does not halt
-            return up, theta, reach if first_up else self._home
-        if not extended and (abs(lift - over) > 0.0005 or abs(theta - to[0]) > 0.002):
-            return over, to[0], min(reach, self._home)
-        # on the way up it goes on up, on the way down it goes on down
-        down = error < 0.00008 or (above < _OVER_M - 0.0007 and row[3] < 0.001)
-        return over - (_OVER_M + _UNDER_M) * down, to[0], to[1]
+            return up, theta, reach + _open(up - lift, 0.001, 0.002) * (self._home - reach)
+        if not extended:
+            aligned = _open(abs(lift - over), 0.0007, 0.0015) * _open(abs(theta - to[0]), 0.003, 0.006)
+            return over, to[0], self._home + aligned * (to[1] - self._home)
+        return over - (_OVER_M + _UNDER_M) * _open(error, 0.0001, 0.00022), to[0], to[1]
 
     def _rest_height(self, wz: float) -> float:
         """Return the height [m] at which the lower side of a wafer at height `wz` rests: of the slot below it."""
@@ -261,6 +265,11 @@ class WaferTransfer:
         return True
 
 
+def _open(miss: float, least: float, most: float) -> float:
+    """Return how far a gate is open: 1 if it is missed by `least` at most, 0 by `most` or more, between them a ramp."""
+    return min(max((most - miss) / (most - least), 0.0), 1.0)
+
+
 def _above(p: ArrayLike, height: float) -> FloatArray:
     raised: FloatArray = np.array(p, dtype=np.float64)
     raised[2] += height
@@ -280,7 +289,15 @@ def _profile(error: FloatArray, dq: FloatArray, chunk: NDArray[np.float32]) -> N
         for i in range(3):
             a, far = _ACCELERATION[i], abs(left[i])
             ahead = speed[i] if left[i] > 0.0 else -speed[i]
-            most = min(_DELTA[i], (max(ahead, 0.0) + a * _DT_S) * _DT_S, math.sqrt(2.0 * a * far) * _DT_S, _GAIN * far)
-            delta = math.copysign(most, left[i])
+            faster = max(ahead, min(ahead, 0.0) + _KICK[i]) + a * _DT_S
+            most = min(_DELTA[i], faster * _DT_S, _braking(far, a) * _DT_S)
+            delta = math.copysign(1.0, left[i]) * max(most, -_DELTA[i])
             chunk[step, i], speed[i] = delta, delta / _DT_S
             left[i] -= delta
+
+
+def _braking(far: float, deceleration: float) -> float:
+    """Return the speed at a distance: constant deceleration, then, once a gain asks for no more of it, that gain."""
+    rate = _GAIN / _DT_S
+    gained = deceleration / rate**2  # from here on; here both speeds and both slopes are the same
+    return rate * far if far <= gained else math.sqrt(2.0 * deceleration * (far - 0.5 * gained))
