@@ -34,9 +34,9 @@ JOINT_FRICTION = (0.0, 0.1)
 _FIELDS = ("goal_error", "goal_error_c", "wrench")
 _DT_S, _HORIZON, _LATENCY_S = 0.05, 2, 0.02
 _STEP_M, _STEP_RAD = 0.010, 0.04
-_STIFFNESS = (3000.0, 3000.0, 800.0, 30.0, 30.0, 5.0)
-"""Ours: sideways stiff, so that friction holds the peg back by less than the search is wide; soft along the hole, and
-about the tool's axis, where the wrist turns 0.0003 kg·m²: stiffer, its mode would be faster than 500 Hz may hold."""
+_STIFFNESS = (3000.0, 3000.0, 800.0, 10.0, 10.0, 5.0)
+"""Ours: sideways stiff, so that friction holds the peg back by less than the search is wide; soft along the hole and in
+rotation: pressed on a surface that leans by 1 deg the peg lies down on it, and in the hole it turns the hole's way."""
 _SIDES, _WALL_M, _COVER_M = 12, 0.04, 0.008
 """Of the hole: boxes around a round one, how thick they are, half of how wide they are."""
 
