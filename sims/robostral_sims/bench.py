@@ -1,4 +1,4 @@
-"""`robostral bench env`: how fast environments are, what of a step is the engine's, and how the experts do."""
+"""`robostral bench env` and `robostral bench surrogate`: how fast environments are, and what stands in for them."""
 
 from pathlib import Path
 
@@ -26,3 +26,31 @@ def env(
     from robostral_sims.benchmark import run
 
     write("env", run(cell, steps, rounds, episodes, peer_python), json)
+
+
+def surrogate(
+    json: Path | None = None,
+    *,
+    cell: str = "panda-pick_place",
+    ensemble: str = "jaw-part-v1",
+    one: str | None = None,
+    steps: int = 2000,
+    rounds: int = 3,
+) -> None:
+    """Measure a learned simulator on one core: policy steps per second beside the environment's and the engine's own.
+
+    Actions are random and resets counted, everywhere; the engine's own is PyBullet's stepSimulation alone.
+
+    Args:
+        json: File to write the report to; printed if there is none.
+        cell: Cell of all of them.
+        ensemble: Bundle of an ensemble, a name or a path.
+        one: Bundle of one member; made from what the ensemble's training has watched by
+            `robostral surrogate train jaw-part --resume --set members=1 name=jaw-part-one`.
+        steps: Policy steps of each timing of the environment.
+        rounds: Timings of each kind, in turn; the medians count.
+    """
+    from robostral.bench import write
+    from robostral_sims.surrogate_bench import run
+
+    write("surrogate", run(cell, ensemble, one, steps, rounds), json)

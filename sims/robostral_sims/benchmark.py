@@ -119,7 +119,7 @@ def expert_speed(options: dict[str, Any], steps: int) -> dict[str, float]:
     """Time steps with the expert in contact, resets not counted; then, again, the engine's own stepping inside them."""
     env = CellEnv(**options)
     used_s = _expert_s(env, steps, CLOCK)
-    with _stepping_s() as inside_s:
+    with stepping_s(time.perf_counter) as inside_s:
         share = inside_s, _expert_s(env, steps, time.perf_counter)
     env.close()
     return {"expert_steps_per_s": steps / used_s, "step_share": share[0][0] / share[1]}
@@ -139,11 +139,11 @@ def _expert_s(env: CellEnv, steps: int, clock: Callable[[], float]) -> float:
 
 
 @contextmanager
-def _stepping_s() -> Iterator[list[float]]:
+def stepping_s(clock: Callable[[], float]) -> Iterator[list[float]]:
     """Add up the time inside PyBullet's own step, in a list of one number [s]."""
     import pybullet
 
-    original, inside_s, clock = pybullet.stepSimulation, [0.0], time.perf_counter
+    original, inside_s = pybullet.stepSimulation, [0.0]
 
     def timed(client: int) -> None:  # as bare as it can be: what it costs itself counts as ours
         begin = clock()

@@ -81,7 +81,7 @@ def reach_kernel(R: FloatArray, half: FloatArray, x: float, y: float, z: float) 
     return reach
 
 
-@allocating
+@kernel
 def clearance_kernel(
     T: FloatArray, y: float, z: float, box: FloatArray, p: FloatArray, R: FloatArray, half: FloatArray, out: FloatArray
 ) -> None:
@@ -101,10 +101,10 @@ def clearance_kernel(
         Separating axes: S. Gottschalk et al., "OBBTree", SIGGRAPH 1996; of a cylinder's side, the one to the box's
         centre stands for all.
     """
-    d = np.empty(3)
-    for i in range(3):
-        d[i] = p[i] - T[i, 3] - T[i, 1] * y - T[i, 2] * z
-    along = d[0] * R[0, 2] + d[1] * R[1, 2] + d[2] * R[2, 2]
+    d0 = p[0] - T[0, 3] - T[0, 1] * y - T[0, 2] * z
+    d1 = p[1] - T[1, 3] - T[1, 1] * y - T[1, 2] * z
+    d2 = p[2] - T[2, 3] - T[2, 1] * y - T[2, 2] * z
+    along = d0 * R[0, 2] + d1 * R[1, 2] + d2 * R[2, 2]
     out[0] = -1.0
     for axis in range(16):
         if axis < 3:
@@ -117,16 +117,18 @@ def clearance_kernel(
             n1 = T[2, i] * R[0, j] - T[0, i] * R[2, j]
             n2 = T[0, i] * R[1, j] - T[1, i] * R[0, j]
         else:
-            n0, n1, n2 = d[0] - along * R[0, 2], d[1] - along * R[1, 2], d[2] - along * R[2, 2]
+            n0, n1, n2 = d0 - along * R[0, 2], d1 - along * R[1, 2], d2 - along * R[2, 2]
         norm = math.sqrt(n0 * n0 + n1 * n1 + n2 * n2)
         if norm < 1e-3:
             continue
         n0, n1, n2 = n0 / norm, n1 / norm, n2 / norm
-        way = d[0] * n0 + d[1] * n1 + d[2] * n2
+        way = d0 * n0 + d1 * n1 + d2 * n2
         apart = abs(way) - reach_kernel(T, box, n0, n1, n2) - reach_kernel(R, half, n0, n1, n2)
         if apart > out[0] + 1e-9:
             sign = 1.0 if way >= 0.0 else -1.0
             out[0], out[1], out[2], out[3] = apart, sign * n0, sign * n1, sign * n2
+            if apart > 2.0 * _FAR_M:
+                break  # clearances are told up to here, and directions not as far: another axis changes nothing
 
 
 @allocating

@@ -167,9 +167,8 @@ def see_cells_kernel(site: Site, arms: Arms, cells: Cells, room: Room, seen: Flo
 
 
 @allocating
-def happen_cells_kernel(site: Site, arms: Arms, cells: Cells, chunks: Floats, seen: Floats, said: Floats) -> int:
-    """Let what was said, shape (m, 16), happen in every cell, and judge it; return how many episodes end."""
-    ended = 0
+def happen_cells_kernel(site: Site, arms: Arms, cells: Cells, chunks: Floats, seen: Floats, said: Floats) -> None:
+    """Let what was said, shape (m, 16), happen in every cell, and judge it."""
     for c in range(said.shape[0]):
         part, T, after, external = cells.part[c], cells.tcp[c, 0], cells.tcp[c, 1], cells.external[c]
         free = happen_kernel(T, seen[c], site.opening, site.dt_s, said[c], part, cells.tool[c])
@@ -188,8 +187,6 @@ def happen_cells_kernel(site: Site, arms: Arms, cells: Cells, chunks: Floats, se
         elif stopped or beyond or late:
             end = STOPPED if stopped else BEYOND if beyond else TIME_LIMIT
         cells.rewards[c], cells.ends[c] = reward, end
-        ended += end != RUNNING
-    return ended
 
 
 @kernel

@@ -1,6 +1,7 @@
 """Thousands of PickPlace cells on one core: the simulator of engine `surrogate`, a policy step of all at once."""
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import gymnasium
@@ -67,6 +68,9 @@ class SurrogateVecEnv(VectorEnv[Floats, Floats, Any]):
         guard: What stands between a policy and the arms.
         options: Arguments of `CellEnv` but engine and render_mode; task `PickPlace` if it is not named.
 
+    Attributes:
+        stages: What a step is made of, by name, in order.
+
     Raises:
         EnvError: `n` is not positive.
         ConfigError: No learned simulator knows such a cell, or an actuator of it has dead time.
@@ -97,7 +101,7 @@ class SurrogateVecEnv(VectorEnv[Floats, Floats, Any]):
         self.observation_space = batch_space(self.single_observation_space, n)
         self.action_space = batch_space(self.single_action_space, n)
         self._build(n, guard == "ticks")
-        self._figures = self._plan_figures()
+        self.stages, self._figures = self._plan_stages(), self._plan_figures()
         self._rngs: dict[int, np.random.Generator] = {}
         one.close()
 
@@ -132,6 +136,21 @@ class SurrogateVecEnv(VectorEnv[Floats, Floats, Any]):
         low, high = np.array(contract.action.low), np.array(contract.action.high)
         self._middle, self._reach = (low + high) / 2.0, (high - low) / 2.0
         self._dt_s = dt_s
+
+    def _ask(self) -> None:
+        for first in range(0, self.num_envs, self._most):
+            rows = slice(first, first + self._most)
+            self._said[rows] = self._policy.infer(self._seen[rows])[:, 0]
+
+    def _plan_stages(self) -> dict[str, Callable[[], Any]]:
+        same = self._site, self._many.arms, self._cells
+        return {
+            "arms": lambda: self._many.move(self._chunks),
+            "seeing": lambda: see_cells_kernel(*same, self._room, self._seen),
+            "network": self._ask,
+            "happening": lambda: happen_cells_kernel(*same, self._chunks, self._seen, self._said),
+            "observing": lambda: observe_cells_kernel(self._all, self._plan, *same, self._room, self._obs),
+        }
 
     def _plan_figures(self) -> tuple[dict[str, int], NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
         """Say which number of a draw each figure is, where its range begins, how long it is, if its log is drawn."""
@@ -177,18 +196,13 @@ class SurrogateVecEnv(VectorEnv[Floats, Floats, Any]):
         k = self._reach.size
         if not chunk_kernel(actions.reshape(-1, k), self._middle, self._reach, self._chunks.reshape(-1, k)):
             raise EnvError("actions hold a NaN or an infinity")
-        arms, cells = self._many.arms, self._cells
-        self._many.move(self._chunks)
-        see_cells_kernel(self._site, arms, cells, self._room, self._seen)
-        for first in range(0, self.num_envs, self._most):
-            rows = slice(first, first + self._most)
-            self._said[rows] = self._policy.infer(self._seen[rows])[:, 0]
-        ended = happen_cells_kernel(self._site, arms, cells, self._chunks, self._seen, self._said)
-        observe_cells_kernel(self._all, self._plan, self._site, arms, cells, self._room, self._obs)
+        for stage in self.stages.values():
+            stage()
+        cells = self._cells
         terminated = (cells.ends == SUCCESS) | (cells.ends == STOPPED)
         truncated = cells.ends > STOPPED
         rewards = cells.rewards.copy() if self._one.options["reward"] == "dense" else (cells.ends == SUCCESS) - 1.0
-        infos = self._end(np.flatnonzero(cells.ends)) if ended else {}
+        infos = self._end(np.flatnonzero(cells.ends)) if cells.ends.any() else {}
         return self._obs.copy(), rewards, terminated, truncated, infos
 
     def _end(self, rows: Rows) -> dict[str, Any]:
