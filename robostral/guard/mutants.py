@@ -59,6 +59,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("braking", "if travelled / step > max(room, 2.0 * at.BOX_MARGIN):"): "looks after every tick: the same, slower",
     ("clearance", "if step >= gain * room + floor or stop > room:"): "where both are equal, a look says the same",
     ("clearance", "if step > gain * room + floor or stop >= room:"): "where both are equal, a look says the same",
+    ("kernels", "share = 0.5 * (good + bad) if step != SPEED_BISECTIONS else good"): "the steps end there",
     ("kernels", "peak += table[at.LEVER, i] // peak_bound(w, b, table[at.D, i])"): (
         "it proves less, and `fastest` proves the same a little later"
     ),
