@@ -1,6 +1,7 @@
 """The open weights fit the environment that they were trained in, and do what their card says."""
 
 import re
+from math import inf
 
 import numpy as np
 import pytest
@@ -17,8 +18,15 @@ from robostral.errors import BundleRefused
 NAMES = sorted(path.parent.name for path in ROOT.glob("*/manifest.json"))
 
 
-BARS = {"reach": (2000, 0.995, 120.0, 0.99), "pick_place": (1000, 0.99, 240.0, 0.97)}
+BARS = {
+    "reach": (2000, 0.995, 120.0, 0.99),
+    "pick_place": (1000, 0.99, 240.0, 0.97),
+    "conveyor_pick": (500, 0.97, inf, 0.0),
+    "polish": (500, 0.97, inf, 0.0),
+    "wafer_transfer": (500, 0.97, inf, 0.0),
+}
 """Per task: fresh episodes, success on them, training [s], success on an engine that was never trained on."""
+EPISODES = 8
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -53,6 +61,7 @@ def test_they_keep_the_bars(shipped: bundle.Bundle) -> None:
     assert manifest.parity.n >= 10_000
     assert manifest.parity.max_abs_error <= 1e-5
     assert manifest.cost.training_s <= training_s
+    assert manifest.cost.us_per_action <= 25.0
     assert len(shipped.model_bytes) <= 200_000
 
 
@@ -70,10 +79,10 @@ def test_the_card_says_what_the_manifest_says(shipped: bundle.Bundle) -> None:
     assert shipped.manifest.lineage.git_revision in card
 
 
-def test_they_reach_fresh_goals_through_onnxruntime(shipped: bundle.Bundle, cell: Cell) -> None:
-    fresh = range(2 * FIRST_SEED, 2 * FIRST_SEED + 20)
+def test_they_succeed_in_fresh_episodes_through_onnxruntime(shipped: bundle.Bundle, cell: Cell) -> None:
+    fresh = range(2 * FIRST_SEED, 2 * FIRST_SEED + EPISODES)
     episodes = [cell.play(seed, Plan("model", shipped.model_bytes)) for seed in fresh]
-    assert sum(episode.success for episode in episodes) >= 19
+    assert sum(episode.success for episode in episodes) >= EPISODES - 1
     policy = OnnxPolicy(shipped)
     chunk = policy.infer(episodes[0].obs[:1])
     assert np.abs(chunk).max() <= max(shipped.sealed.contract.action.high)
