@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from robostral.serving.keys import KeyStore
     from robostral.serving.server import PolicyServer
 
 DEFAULT_BIND = "tcp://127.0.0.1:7400"
@@ -130,9 +131,7 @@ def revoke(folder: Path, name: str, /) -> None:
         folder: The server's folder of keys.
         name: The client, as `robostral keys list` names it.
     """
-    from robostral.serving.keys import KeyStore
-
-    print(f"revoked {KeyStore(folder).revoke(name).name}")
+    print(f"revoked {_made(folder).revoke(name).name}")
 
 
 def list_keys(folder: Path, /) -> None:
@@ -141,10 +140,17 @@ def list_keys(folder: Path, /) -> None:
     Args:
         folder: The server's folder of keys.
     """
+    for grant in _made(folder).grants():
+        print(f"{grant.name:16} {grant.role:8} {','.join(grant.robots):16} {grant.key}")
+
+
+def _made(folder: Path) -> "KeyStore":
+    from robostral.errors import ServingError
     from robostral.serving.keys import KeyStore
 
-    for grant in KeyStore(folder).grants():
-        print(f"{grant.name:16} {grant.role:8} {','.join(grant.robots):16} {grant.key}")
+    if not folder.is_dir():
+        raise ServingError(f"no folder of keys '{folder}'; `robostral keys new {folder}` makes one")
+    return KeyStore(folder)
 
 
 KEYS: dict[str, Callable[..., Any]] = {"new": new, "allow": allow, "revoke": revoke, "list": list_keys}

@@ -7,6 +7,7 @@ import pytest
 import zmq
 
 from robostral.errors import ServingError, UnknownName
+from robostral.serving.commands import KEYS
 from robostral.serving.keys import Grant, KeyStore, Roster
 
 
@@ -72,6 +73,13 @@ def test_list_that_others_may_write_is_no_list(store: KeyStore) -> None:
 def test_missing_keys_say_how_to_make_them(tmp_path: Path) -> None:
     with pytest.raises(ServingError, match="robostral keys new"):
         KeyStore(tmp_path).server()
+
+
+@pytest.mark.parametrize("words", [("list", "nowhere"), ("revoke", "nowhere", "client")])
+def test_a_folder_that_is_not_there_is_not_an_empty_list(words: tuple[str, ...]) -> None:
+    command, *arguments = words
+    with pytest.raises(ServingError, match="robostral keys new nowhere"):
+        KEYS[command](*map(Path, arguments))
 
 
 def test_revoke_names_the_nearest_client(store: KeyStore) -> None:

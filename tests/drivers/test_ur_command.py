@@ -27,7 +27,7 @@ def test_a_port_in_use_is_one_line(twin: Twin, refusal) -> None:
 
 
 def test_an_address_that_others_reach_is_refused(refusal) -> None:
-    assert "no password; if they may: --allow-remote" in refusal("--host", "0.0.0.0")
+    assert "no password; if they may: `robostral twin ur --allow-remote`" in refusal("--host", "0.0.0.0")
     assert "'robot' is not an IP address" in refusal("--host", "robot")
     assert "cannot serve a UR controller on 192.0.2.1" in refusal("--host", "192.0.2.1", "--allow-remote")
 
