@@ -45,7 +45,8 @@ def ur(
         raise ConfigError(f"'{host}' is not an IP address; the twin listens on one, for example 127.0.0.1") from None
     if not loopback and not allow_remote:
         raise ConfigError(
-            f"other machines reach {host} and this protocol knows no password; if they may: `robostral twin ur --allow-remote`"
+            f"other machines reach {host} and this protocol knows no password; "
+            "if they may: `robostral twin ur --allow-remote`"
         )
     logging.basicConfig(level=logging.INFO, format="twin ur: %(message)s")
     with UrTwin(arm, host, lockstep=lockstep, record=Path(record) if record else None, seed=seed) as twin:
