@@ -76,3 +76,20 @@ def test_the_stop_law_lands_exactly(w: float, b: float, ratio: float) -> None:
 def test_landing_inverts_the_ramp(x: float, D: float) -> None:
     shed = sum(max(x - k * D, 0.0) for k in range(int(x / D) + 2))
     assert landing(shed, D) == pytest.approx(x, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.5, 4.0, 25.0])
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_the_speed_limit_is_reached_and_never_exceeded_however_soft_the_jerk(ratio: float, sign: float) -> None:
+    V, A, q, w, b = 6e-3, 4e-5, 0.0, 0.0, 0.0
+    D, fastest, bits = A / ratio, 0.0, 0
+    for _ in range(600):
+        q_next, cut = limit_step(q, w, b, q + sign * 2.0 * V, -9.0, 9.0, V, A, D, 0.0, 0.0)
+        w_next = q_next - q
+        q, w, b, bits = q_next, w_next, w_next - w, bits | cut
+        fastest = max(fastest, abs(w))
+    assert fastest == pytest.approx(V, rel=1e-9)
+    assert fastest <= V * (1.0 + 1e-9)
+    assert sign * w == pytest.approx(V, rel=1e-9)
+    assert bits & guards.LIMITED_VELOCITY
+    assert bits & guards.LIMITED_ACCELERATION
