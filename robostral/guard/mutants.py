@@ -56,10 +56,18 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "kernels",
         "stop_tick(table, state, model.shape[0] + EXTRA_ROWS, at.Q, state[at.META, at.PATH])",
     ): "columns beyond the joints hold zeros",
+    (
+        "braking",
+        "watched = begin_watch(table, state, n, at.ROOM if row <= at.Q else at.ROOM_NEXT)",
+    ): "Q is the first row",
     ("braking", "if travelled / step > max(room, 2.0 * at.BOX_MARGIN):"): "looks after every tick: the same, slower",
     ("clearance", "if step >= gain * room + floor or stop > room:"): "where both are equal, a look says the same",
     ("clearance", "if step > gain * room + floor or stop >= room:"): "where both are equal, a look says the same",
     ("kernels", "share = 0.5 * (good + bad) if step != SPEED_BISECTIONS else good"): "the steps end there",
+    ("stop", "for _ in range(int(5.0 * A / D) + 8):"): "2 A / D ticks and a few are enough",
+    ("stop", "for _ in range(int(3.0 * A / D) + 8):"): "2 A / D ticks and a few are enough",
+    ("stop", "for _ in range(int(4.0 * A / D) + 9):"): "2 A / D ticks and a few are enough",
+    ("stop", "for _ in range(int(4.0 * A / D) + 7):"): "2 A / D ticks and a few are enough",
     ("kernels", "peak += table[at.LEVER, i] // peak_bound(w, b, table[at.D, i])"): (
         "it proves less, and `fastest` proves the same a little later"
     ),
