@@ -18,7 +18,7 @@ Trained on {engine} alone; fresh episodes, no training episode is among them, an
 | pilot | engine | success | 95 % Wilson interval | mean cycle | p95 cycle |
 |---|---|---|---|---|---|
 {rows}
-
+{force}
 Greatest difference between the trained network and the exported model over {parity_n:,} observations, half of them
 seen in rollouts and half random: {parity:.1e} in the action's unit. One action takes {us:.0f} µs on one thread.
 
@@ -56,6 +56,7 @@ def write_card(
         env=config.env,
         engine=config.engine,
         rows="\n".join(_line(row) for row in evaluation.rows),
+        force=_force(evaluation),
         parity_n=parity.n,
         parity=parity.max_abs_error,
         us=evaluation.us_per_action,
@@ -80,6 +81,12 @@ def _recipe(config: TrainConfig) -> str:
         "labels every state, the network drives more and more of them, and "
         f"{dagger.noisy:.0%} of the episodes are disturbed."
     )
+
+
+def _force(evaluation: Evaluation) -> str:
+    rows = [row for row in evaluation.rows if row.pilot == "model" and row.force_n is not None]
+    felt = ", ".join(f"{row.force_n:.1f} N on {row.engine}" for row in rows)
+    return f"\nGreatest contact force of the model in any episode, also in failed ones: {felt}.\n" if felt else ""
 
 
 def _line(row: Row) -> str:

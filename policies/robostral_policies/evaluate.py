@@ -48,7 +48,15 @@ class Row(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         s = self.success
         cycle = f"{self.cycle_s[0]:.2f} s (p95 {self.cycle_s[1]:.2f} s)" if self.cycle_s else "never"
-        return f"{s.successes} of {s.n} = {100 * s.rate:.2f} % [{100 * s.low:.2f}, {100 * s.high:.2f}], cycle {cycle}"
+        force = f", force at most {self.force_n:.1f} N" if self.force_n is not None else ""
+        interval = f"[{100 * s.low:.2f}, {100 * s.high:.2f}]"
+        return f"{s.successes} of {s.n} = {100 * s.rate:.2f} % {interval}, cycle {cycle}{force}"
+
+    @property
+    def force_n(self) -> float | None:
+        """Greatest contact force of any episode, failed ones too, by the task's filter [N]; None if there is none."""
+        force = self.figures.get("force_peak_n")
+        return force[2] if force else None
 
 
 class Evaluation(msgspec.Struct, frozen=True):

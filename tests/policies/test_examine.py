@@ -4,12 +4,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from robostral_policies import card
 from robostral_policies.commands import evaluate
 from robostral_policies.config import TrainConfig
+from robostral_policies.evaluate import Evaluation, Row
 from robostral_policies.examine import Examination, conditions
 from robostral_policies.train import train
 from toy_cell import ToyCell
 
+from robostral.bundle import Success
 from robostral.episode import Episode
 from robostral.errors import ConfigError
 
@@ -41,3 +44,10 @@ def test_a_sweep_is_read_or_refused() -> None:
     for wrong in ("mu", "mu=", "mu=high"):
         with pytest.raises(ConfigError, match=r"expected FIGURE=VALUE"):
             conditions([], [wrong])
+
+
+def test_a_task_that_feels_says_its_greatest_force() -> None:
+    row = Row("model", Success.of(1, 1), (1.0, 1.0), {}, (), "pybullet", {}, {"force_peak_n": (8.0, 9.0, 12.34)})
+    assert "force at most 12.3 N" in str(row)
+    assert "force" not in str(msgspec.structs.replace(row, figures={}))
+    assert "12.3 N on pybullet" in card._force(Evaluation((row,), 0.05, 10.0))
