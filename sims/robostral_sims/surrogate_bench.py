@@ -9,8 +9,8 @@ import numpy as np
 from rich.progress import Progress
 
 from robostral.errors import ConfigError
-from robostral_sims.benchmark import CLOCK, random_steps_per_s, stepping_s
 from robostral_sims.catalogue import find
+from robostral_sims.env_bench import CLOCK, random_steps_per_s, stepping_s
 from robostral_sims.surrogate_vector import SurrogateVecEnv
 
 BATCHES = (1, 64, 1024, 4096)

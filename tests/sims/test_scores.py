@@ -37,7 +37,7 @@ def test_nothing_to_count_and_a_page_without_marks_are_refused(tmp_path):
 
 
 def test_the_bench_measures_speed_resets_and_scaling_and_says_that_its_peer_is_absent(tmp_path, monkeypatch):
-    monkeypatch.setattr("robostral_sims.benchmark.catalogue", lambda: [REACH])
+    monkeypatch.setattr("robostral_sims.env_bench.catalogue", lambda: [REACH])
     report = tmp_path / "env.json"
     command = ["bench", "env", "--cell", "ur5e-reach", "--steps", "64", "--rounds", "1", "--episodes", "1"]
     assert call([*command, "--json", str(report)]) == 0

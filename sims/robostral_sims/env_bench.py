@@ -44,7 +44,7 @@ print(json.dumps({"steps_per_s": steps / used, "dt_s": env.unwrapped.sim.dt, "ve
 
 
 def run(cell: str, steps: int, rounds: int, episodes: int, peer_python: Path | None) -> dict[str, Any]:
-    """Measure everything; see `robostral_sims.bench.env`.
+    """Measure everything; see `robostral_sims.bench_commands.env`.
 
     Raises:
         ConfigError: A count is not positive, or the peer's Python cannot run panda-gym.

@@ -23,7 +23,7 @@ def env(
         peer_python: Python of an environment with panda-gym, which needs a gymnasium older than 1.
     """
     from robostral.bench import write
-    from robostral_sims.benchmark import run
+    from robostral_sims.env_bench import run
 
     write("env", run(cell, steps, rounds, episodes, peer_python), json)
 
