@@ -1,13 +1,13 @@
 """An examination as one self-contained HTML page: the table, and a plot for each figure that was varied."""
 
 import html
-import io
 from collections.abc import Sequence
 
 from robostral.errors import MissingExtra
 from robostral.extras import require
 from robostral_policies.evaluate import Row
 from robostral_policies.examine import Examination, swept
+from robostral_policies.html_page import picture
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{label}</title>
@@ -76,6 +76,4 @@ def _plot(name: str, rows: Sequence[Row]) -> str:
     axes.set(xlabel=name, ylabel="success [%]", ylim=(-3, 103), title=f"success over {name}")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower left")
-    text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue().partition("<svg")[1] + text.getvalue().partition("<svg")[2]
+    return picture(figure)

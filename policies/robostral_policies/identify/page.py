@@ -4,11 +4,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-_STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em}
-table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #ccc;padding:.2em .6em;text-align:right}
-td:first-child,th:first-child{text-align:left}svg{max-width:100%;height:auto}
-"""
+from robostral_policies.html_page import document, table
+
 _HEAD = ("joint", "friction", "nMSE", "least squares", "published", "residual %", "noise floor", "in 90 % interval")
 
 
@@ -19,13 +16,10 @@ def page(report: dict[str, Any], pictures: Sequence[tuple[str, str]]) -> str:
         report: As `robostral_policies.identify.pipeline` made it.
         pictures: Titles and SVG texts.
     """
-    parts = [f"<h1>Identified: {escape(report['arm'])}</h1>", _logs(report), _held_out(report), _families(report)]
+    parts = [_logs(report), _held_out(report), _families(report)]
     parts += [f"<h2>{escape(title)}</h2>{svg}" for title, svg in pictures]
     parts.append(_parameters(report))
-    title = f"<title>Identified: {escape(report['arm'])}</title>"
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8">{title}<style>{_STYLE}</style>{"".join(parts)}</html>\n'
-    )
+    return document(f"Identified: {report['arm']}", *parts)
 
 
 def card(report: dict[str, Any], command: str) -> str:
@@ -62,12 +56,6 @@ def _cells(joint: dict[str, Any]) -> list[str]:
     ]
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><tr>{top}</tr>{body}</table>"
-
-
 def _logs(report: dict[str, Any]) -> str:
     rows = [
         (log["name"], f"{log['rate_hz']:.4g}", f"{log['seconds']:.1f}", str(log["gaps"]), f"{log['lost_s']:.2f}",
@@ -80,7 +68,7 @@ def _logs(report: dict[str, Any]) -> str:
         f"<p>Torques are {1e3 * report['torque_lag_s']:.0f} ms late against the motion; that is taken out before the"
         f" fit. Condition number of the base regressor, columns scaled: {report['condition']:.1f}.</p>"
     )
-    return f"<h2>Logs</h2>{_table(head, rows)}{text}" + (f"<ul>{doubts}</ul>" if doubts else "")
+    return f"<h2>Logs</h2>{table(head, rows)}{text}" + (f"<ul>{doubts}</ul>" if doubts else "")
 
 
 def _held_out(report: dict[str, Any]) -> str:
@@ -94,7 +82,7 @@ def _held_out(report: dict[str, Any]) -> str:
         f" interval, which is promised in distribution only; {100 * found['outside_range']:.1f} % of the rows have a"
         " joint outside the range that was fitted.</p>"
     )
-    return f"<h2>Held out</h2>{_table(_HEAD, [_cells(joint) for joint in found['joints']])}{text}"
+    return f"<h2>Held out</h2>{table(_HEAD, [_cells(joint) for joint in found['joints']])}{text}"
 
 
 def _families(report: dict[str, Any]) -> str:
@@ -112,7 +100,7 @@ def _families(report: dict[str, Any]) -> str:
     ]
     kept = ", ".join(report["residual"]["kept"]) or "no joint: none gained more than 5 % on folds that it did not see"
     return (
-        f"<h2>Friction families, cross-validated squared error [N²·m²]</h2>{_table(('joint', *names), rows)}"
+        f"<h2>Friction families, cross-validated squared error [N²·m²]</h2>{table(('joint', *names), rows)}"
         "<p>The simplest family that is as good as the best one is taken.</p>"
         f"<p>Learned residual kept for: {escape(kept)}.</p>"
     )
@@ -129,4 +117,4 @@ def _parameters(report: dict[str, Any]) -> str:
         for row in report["base_parameters"]
     ]
     head = ("base parameter, named after what leads it", "fitted", "standard error", "of consistent inertias")
-    return f"<h2>Base parameters</h2>{_table(head, rows)}"
+    return f"<h2>Base parameters</h2>{table(head, rows)}"

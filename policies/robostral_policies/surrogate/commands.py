@@ -4,6 +4,8 @@ import os
 import shlex
 from pathlib import Path
 
+from robostral_policies.surrogate.report import report
+
 _NEEDS = {"torch": "train", "onnx": "train", "safetensors": "train", "gymnasium": "sim", "onnxruntime": "serve"}
 
 
@@ -121,4 +123,4 @@ def evaluate(
     return int(not all(bar.met for bar in found.bars))
 
 
-COMMANDS = {"train": train, "eval": evaluate}
+COMMANDS = {"train": train, "eval": evaluate, "report": report}
