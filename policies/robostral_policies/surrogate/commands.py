@@ -53,7 +53,7 @@ def train(
         config,
         folder,
         command=shlex.join(command),
-        workers=workers or min(8, os.cpu_count() or 1),
+        workers=workers or _cores(),
         resume=resume,
         key=key,
         console=Console(stderr=True),
@@ -103,7 +103,7 @@ def evaluate(
         episodes=episodes,
         closed_loop=closed_loop,
         seed=seed,
-        workers=workers or min(8, os.cpu_count() or 1),
+        workers=workers or _cores(),
         level=SurrogateConfig("", "").level,
         console=Console(stderr=True),
     )
@@ -123,4 +123,48 @@ def evaluate(
     return int(not all(bar.met for bar in found.bars))
 
 
-COMMANDS = {"train": train, "eval": evaluate, "report": report}
+def improve(
+    name: str,
+    /,
+    *,
+    preset: str = "panda-pick_place",
+    seeds: tuple[int, ...] = (0, 1, 2),
+    workers: int | None = None,
+    out: Path | None = None,
+    set: tuple[str, ...] = (),
+) -> None:
+    """Train a policy in the engine and in its learned stand-in, judge both in the engine, and say whether it pays.
+
+    Writes improvement.json: success and engine steps of each training.
+
+    Args:
+        name: Name or path of the learned simulator's bundle.
+        preset: Preset under configs/train.
+        seeds: One training in each place per seed.
+        workers: Processes that play episodes, one per core up to 8 by default.
+        out: Folder of the trainings and of improvement.json; runs/surrogate/NAME.improvement by default.
+        set: Other figures of the preset, for example --set dagger.rounds=4.
+    """
+    import msgspec
+    from rich.console import Console
+
+    from robostral import config as presets
+    from robostral_policies.config import TrainConfig, override
+    from robostral_policies.surrogate.improve import improve as run
+
+    config = override(presets.load("train", preset, TrainConfig), set)
+    folder = out or Path("runs/surrogate") / f"{Path(name).name}.improvement"
+    found = run(name, config, preset, set, seeds, folder, workers=workers or _cores(), console=Console(stderr=True))
+    (folder / "improvement.json").write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2))
+    for one in found.runs:
+        print(f"seed {one.seed} in {one.trained_in:9} {one.success.successes} of {one.success.n}; "
+              f"{one.engine_steps:,} engine steps, {one.seconds:.0f} s")  # fmt: skip
+    print(f"success {found.points:+.1f} points; {found.verdict}")
+    print(f"improvement: {folder / 'improvement.json'}")
+
+
+def _cores() -> int:
+    return min(8, os.cpu_count() or 1)
+
+
+COMMANDS = {"train": train, "eval": evaluate, "improve": improve, "report": report}

@@ -100,7 +100,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     format: Literal["robostral.surrogate.evaluation/1"] = "robostral.surrogate.evaluation/1"
 
 
-class _Seen(NamedTuple):
+class Seen(NamedTuple):
     """One horizon of one window."""
 
     arm: str
@@ -152,13 +152,13 @@ def evaluate(
     with bars(console) as progress:
         for kwargs in lineage.environment_kwargs["cells"]:
             bar = progress.add_task(f"{kwargs['arm']}: open loop", total=episodes * len(PILOTS))
-            for one, watched in _fly(judged, kwargs, episodes, seed):
+            for one, watched in fly(judged, kwargs, episodes, seed):
                 found += one
                 steps.append(watched)
                 progress.advance(bar)
             finish(progress, bar, f"{kwargs['arm']}: {episodes * len(PILOTS)} episodes open loop")
         success = [row for policy in policies for row in _beside(judged, policy, closed_loop, seed, workers, progress)]
-    open_loop = tuple(_tables(found))
+    open_loop = tuple(tables(found))
     return Evaluation(
         judged.manifest.label,
         judged.digest.hex(),
@@ -174,14 +174,24 @@ def evaluate(
     )
 
 
-def _fly(judged: Bundle, kwargs: dict[str, Any], episodes: int, seed: int) -> Iterator[tuple[list[_Seen], Watched]]:
-    """Fly episodes of an engine with the learned cell beside; yield what is seen at each horizon, and every step."""
+def fly(judged: Bundle, kwargs: dict[str, Any], episodes: int, seed: int) -> Iterator[tuple[list[Seen], Watched]]:
+    """Fly episodes of an engine with the learned cell beside; yield what is seen at each horizon, and every step.
+
+    Args:
+        judged: Bundle of the learned simulator.
+        kwargs: What the environment is made with.
+        episodes: How many for each pilot.
+        seed: Which.
+
+    Raises:
+        TrainingError: The environment is not there, or no learned simulator knows it.
+    """
     pilots = Pilots(judged.manifest.lineage.environment, kwargs)
     shadow = pilots.env.shadow(str(judged.path))
     first = FIRST_SEED + seed * MAX_SEED
     for pilot in PILOTS:
         for number in range(first, first + episodes):
-            found: list[_Seen] = []
+            found: list[Seen] = []
             rows: list[Any] = []
             window, begin = None, int(np.random.default_rng([number, 5]).integers(1, _LATEST))
             for step, notes in enumerate(pilots.fly(number, pilot, _LONGEST), 1):
@@ -200,13 +210,13 @@ def _fly(judged: Bundle, kwargs: dict[str, Any], episodes: int, seed: int) -> It
     pilots.env.close()
 
 
-def _seen(arm: str, pilot: Pilot, step: int, window: _Window, apart: Any) -> _Seen:
+def _seen(arm: str, pilot: Pilot, step: int, window: _Window, apart: Any) -> Seen:
     what = "grasped" if window.held else "untouched" if window.far < _UNTOUCHED_M else "pushed"
     tcp, part = (1e3 * apart.tcp_m, np.degrees(apart.tcp_rad)), (1e3 * apart.part_m, np.degrees(apart.part_rad))
-    return _Seen(arm, pilot, step - window.start, what, tcp, part, apart.beyond)
+    return Seen(arm, pilot, step - window.start, what, tcp, part, apart.beyond)
 
 
-def _tables(found: list[_Seen]) -> Iterator[OpenLoop]:
+def tables(found: list[Seen]) -> Iterator[OpenLoop]:
     """Count by arm and pilot, and over all of either."""
     for arm in ("all", *dict.fromkeys(one.arm for one in found)):
         for pilot in ("all", *PILOTS):
@@ -218,7 +228,7 @@ def _tables(found: list[_Seen]) -> Iterator[OpenLoop]:
                     yield from _row(arm, pilot, what, steps, [one for one in here if one.what == what])
 
 
-def _row(arm: str, pilot: str, what: str, steps: int, of: list[_Seen]) -> Iterator[OpenLoop]:
+def _row(arm: str, pilot: str, what: str, steps: int, of: list[Seen]) -> Iterator[OpenLoop]:
     kept = np.array([one.tcp if what == "tcp" else one.part for one in of if not one.beyond])
     if len(kept):
         (mm, deg), (mm95, deg95) = np.percentile(kept, (50, 95), axis=0).tolist()
