@@ -71,6 +71,7 @@ def play(
     seed: int = 0,
     gif: Path | None = None,
     save_failures: Path | None = None,
+    plant: dict[str, float] | None = None,
 ) -> int:
     """Let somebody do the task, and say of every episode how it ended. Exits 1 if one of them failed.
 
@@ -82,6 +83,7 @@ def play(
         seed: Everything random follows from it.
         gif: File for an animation of all episodes.
         save_failures: Folder for the episodes that failed; `robostral sim replay` plays them again.
+        plant: Figures that every episode has in place of drawn ones, for example --plant clearance 0.0005.
     """
     from robostral.bundle import Success
     from robostral.errors import ConfigError
@@ -93,10 +95,11 @@ def play(
         raise ConfigError(f"--episodes {episodes}: at least one")
     cell = _make(env, engine, drawn=gif is not None)
     film, successes = Film() if gif else None, 0
+    options = {"plant": plant} if plant else None
     try:
         act = pilot_of(cell, policy, seed)
         for index in range(seed, seed + episodes):
-            played = play_one(cell, act, index, film)
+            played = play_one(cell, act, index, film, options)
             successes += played.episode.success
             print(played, flush=True)
             if save_failures and not played.episode.success:

@@ -71,7 +71,7 @@ def pilot_of(env: CellEnv, name: str, seed: int) -> Act:
     return lambda obs: env.to_action(policy.infer(obs[None])[0])
 
 
-def play(env: CellEnv, act: Act, seed: int, look: Look | None = None) -> Played:
+def play(env: CellEnv, act: Act, seed: int, look: Look | None = None, options: dict[str, Any] | None = None) -> Played:
     """Play one episode to its end.
 
     Args:
@@ -79,8 +79,9 @@ def play(env: CellEnv, act: Act, seed: int, look: Look | None = None) -> Played:
         act: Who drives.
         seed: What the environment is reset with; everything drawn follows from it.
         look: Called after the reset and after every step.
+        options: What `reset` is given beside the seed.
     """
-    obs, info = env.reset(seed=seed)
+    obs, info = env.reset(seed=seed, options=options)
     digest, actions = hashlib.sha256(obs.tobytes()), []
     total, done = 0.0, False
     while not done:
@@ -100,6 +101,7 @@ def play(env: CellEnv, act: Act, seed: int, look: Look | None = None) -> Played:
         actions=np.stack(actions).tolist(),
         success=info["success"],
         reason=info["reason"],
+        options=options,
         contract=env.sealed.identity,
         digest=digest.hexdigest(),
     )
@@ -127,7 +129,7 @@ def replay(episode: Episode, look: Look | None = None) -> tuple[Played, bool]:
             raise ConfigError(f"environment '{episode.env}' is no cell: it cannot be played again here")
         if episode.contract not in {"", env.sealed.identity}:
             raise ConfigError(f"the episode has the contract {episode.contract[:16]}, here {env.sealed.identity[:16]}")
-        again = play(env, _as_recorded(episode), episode.seed, look)
+        again = play(env, _as_recorded(episode), episode.seed, look, episode.options)
     finally:
         env.close()
     digest = again.episode.digest if episode.digest else ""

@@ -20,7 +20,8 @@ def env():
 
 @pytest.fixture(scope="module")
 def failed(env):
-    played = play(env, pilot_of(env, "random", 4), 0)
+    played = play(env, pilot_of(env, "random", 4), 0, options={"plant": {"lag_s": 0.02}})
+    assert played.info["plant"]["lag_s"] == 0.02
     assert not played.episode.success
     return played
 
