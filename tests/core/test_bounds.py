@@ -1,6 +1,7 @@
 """What the guard carries from tick to tick against plain numpy: rooms, singular values, the tcp's speed, its table."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from robostral import guard as guards
 from robostral.arm import load_arm
 from robostral.arm.chain import KIND, POS
+from robostral.errors import ConfigError
 from robostral.guard import SINGULAR, Guard, Reason, Workspace
 from robostral.guard import table as at
 from robostral.guard.braking import speed_at, travel, within_limits
@@ -229,6 +231,22 @@ def test_the_table_holds_what_its_rows_say() -> None:
     assert (bare[at.BOX_LOW, :3] == -math.inf).all()
     assert (bare[at.BOX_HIGH, :3] == math.inf).all()
     assert bare[at.FIGURE, at.ENERGY] == bare[at.FIGURE, at.CONDITION_STOP] == math.inf
+
+
+def test_a_figure_at_its_very_bound_is_refused() -> None:
+    arm = load_arm("ur5e")
+    for axis in range(3):
+        high = np.ones(3)
+        high[axis] = 2.0 * at.BOX_MARGIN
+        with pytest.raises(ConfigError, match="no inside"):
+            Workspace((0.0, 0.0, 0.0), tuple(high.tolist()))
+    for figures in ((0.0, 1.0, 1.0), (DT, 0.0, 1.0), (DT, 1.0, 0.0)):
+        with pytest.raises(ConfigError, match="not positive"):
+            Guard(arm.chain, replace(arm.limits, tcp_speed=figures[1]), figures[0], energy=figures[2])
+    for slow, stop in ((1.0, 5.0), (5.0, 4.999)):
+        with pytest.raises(ConfigError, match="needs 1 < slow <= stop"):
+            Guard(arm.chain, arm.limits, DT, conditioning=(slow, stop))
+    assert Guard(arm.chain, arm.limits, DT, conditioning=(5.0, 5.0)).table[at.FIGURE, at.CONDITION_STOP] == 5.0
 
 
 @pytest.mark.parametrize("name", ["ur5e", "panda", "wafer_rtz"])
