@@ -1,5 +1,6 @@
 """Many PickPlace cells at once behind one learned simulator: what it sees, what happens, what policies observe."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -108,6 +109,7 @@ class Site(NamedTuple):
         hand: Of the jaw, as `robostral_sims.watch.hand` returns it, shape (2, 4).
         opening: Its widest gap [m].
         jaw_m: How far the free jaw moves in a tick at most [m].
+        tick_s: Control period [s].
         ticks: Control ticks in a policy step.
         dt_s: Length of it [s].
         longest: Policy steps in an episode.
@@ -120,6 +122,7 @@ class Site(NamedTuple):
     hand: FloatArray
     opening: float
     jaw_m: float
+    tick_s: float
     ticks: int
     dt_s: float
     longest: int
@@ -249,8 +252,8 @@ def stand_kernel(
     if lm_kernel(model, limits, T, home, 0, 0, work, q) != OK:
         return False
     error = 0.0
-    for _ in range(_SETTLING if q.shape[0] > 6 else 0):
-        error = track_kernel(model, T, home, 0.7, work, q)
+    for turn in range(_SETTLING if q.shape[0] > 6 else 0):
+        error = track_kernel(model, T, home, 0.7 if turn + 1 < _SETTLING else 0.0, work, q)
     inside = True
     for i in range(q.shape[0]):
         inside = inside and limits[0, i] <= q[i] <= limits[1, i]
@@ -262,17 +265,22 @@ class Draw(NamedTuple):
 
     Attributes:
         shares: As `robostral_sims.tasks.pick_place.lay_out_kernel` has them, shape (k, 13).
-        size: Share of the part's lengths [1], shape (k,).
-        is_round: Whether the part is a cylinder, shape (k,).
-        gain: Of the servos [1/s], shape (k,).
-        forward: Their share of velocity feed-forward [1], shape (k,).
+        figures: Of each plant, in the order of `FIGURES_READ`, shape (k, 12).
+        stands: Whether `q` is known already, shape (k,); the kernel fills it with whether it is.
+        q: Where the arms stand [rad], shape (k, n).
     """
 
     shares: FloatArray
-    size: FloatArray
-    is_round: NDArray[np.bool_]
-    gain: FloatArray
-    forward: FloatArray
+    figures: FloatArray
+    stands: NDArray[np.bool_]
+    q: FloatArray
+
+
+FIGURES_READ = (
+    "stiffness", "feed_forward", "lag_s", "latency_s", "part_size", "round", "bias_x", "bias_y", "bias_z", "bias_yaw",
+    "noise", "noise_yaw",
+)  # fmt: skip
+"""Figures of a plant that a cell here has; mass, payload, friction and contact are one average of the simulator's."""
 
 
 class Place(NamedTuple):
@@ -306,9 +314,7 @@ def begin_cells_kernel(
     arms: Arms,
     cells: Cells,
     room: Room,
-    q: FloatArray,
-    stands: FloatArray,
-) -> None:
+) -> bool:
     """Begin an episode in some cells.
 
     Args:
@@ -316,27 +322,35 @@ def begin_cells_kernel(
         site: What all share.
         place: Where episodes begin.
         draw: What is drawn for each.
-        arms: The arms; `late` and `lag` hold the episode's already.
-        cells: What else there is; camera and noise hold the episode's already.
+        arms: The arms.
+        cells: What else there is; the noise is the episode's already.
         room: Work space.
-        q: Filled with where the arms stand [rad], shape (k, n).
-        stands: Filled with poses of the tcp, in `base`, that no arm was found to stand at, else zeros, shape (k, 7).
+
+    Returns:
+        Whether every arm stands; those that `draw.stands` says do not have to be given their `q`.
     """
-    poses, x, y, z = np.empty((3, 7)), place.part[0], place.part[1], place.part[2]
+    poses, x, y, z, all_stand = np.empty((3, 7)), place.part[0], place.part[1], place.part[2], True
     for k in range(rows.shape[0]):
-        c, share, size = rows[k], draw.size[k], cells.size[rows[k]]
+        c, figures, size, q = rows[k], draw.figures[k], cells.size[rows[k]], draw.q[k]
+        share = figures[4]
         size[0], size[1], size[2], size[3] = 0.5 * share * x, 0.5 * share * y, 0.5 * share * z, 0.0
-        if draw.is_round[k]:
+        if figures[5] > 0.5:
             size[0], size[3] = size[1], 1.0
         lay_out_kernel(place.low, place.span, place.R_home, share * z, draw.shares[k], poses)
         chain_kernel(place.base, poses[0], cells.part[c])
         cells.part[c, 7:] = 0.0
         cells.external[c, :7] = poses[1]
-        stands[k] = 0.0
-        if not stand_kernel(site.model, place.limits, place.home, poses[2], place.work, q[k]):
-            stands[k] = poses[2]
-        place_kernel(arms, c, q[k], draw.gain[k], draw.forward[k], site.ticks)
+        if not draw.stands[k]:
+            draw.stands[k] = stand_kernel(site.model, place.limits, place.home, poses[2], place.work, q)
+            all_stand = all_stand and draw.stands[k]
+        late = min(round(figures[3] / site.tick_s), site.ticks * arms.chunks.shape[1] - 1)
+        arms.late[c, 0], arms.late[c, 1] = late // site.ticks, late % site.ticks
+        arms.lag[c] = 1.0 - math.exp(-site.tick_s / max(figures[2], 1e-9))
+        place_kernel(arms, c, q, figures[0], figures[1], site.ticks)
+        for i in range(4):
+            cells.bias[c, i], cells.spread[c, i] = figures[6 + i], figures[10 + i // 3]
         arms.tools_c[c] = cells.tool[c, 0] = site.opening
         cells.tool[c, 1], cells.held[c], cells.ends[c] = 0.0, 0.0, RUNNING
         look_at_tcp_kernel(site, arms, cells, c, room, cells.tcp[c, 0])
         cells.tcp[c, 0, 3, 3] = cells.tcp[c, 1, 3, 3] = 1.0
+    return all_stand

@@ -22,9 +22,9 @@ from robostral_sims.camera import Mounting
 from robostral_sims.engines.surrogate import BUNDLE, MAX_OUTSIDE
 from robostral_sims.env import CellEnv, EnvError, chunk_kernel
 from robostral_sims.learned import SAID, SEEN
-from robostral_sims.many_arms import ManyArms
 from robostral_sims.many_cells import (
     BEYOND,
+    FIGURES_READ,
     RUNNING,
     STOPPED,
     SUCCESS,
@@ -38,6 +38,7 @@ from robostral_sims.many_cells import (
     observe_cells_kernel,
     see_cells_kernel,
 )
+from robostral_sims.many_moves import ManyArms
 from robostral_sims.randomize import FIGURES
 from robostral_sims.scene import load_mounted
 from robostral_sims.solids import transform
@@ -46,8 +47,7 @@ from robostral_sims.watch import contract_of, hand, jaw_of
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
-
-_CAMERA = ("bias_x", "bias_y", "bias_z", "bias_yaw"), ("noise", "noise", "noise", "noise_yaw")
+FloatArray = NDArray[np.float64]
 
 
 class SurrogateVecEnv(VectorEnv[Floats, Floats, Any]):
@@ -121,6 +121,7 @@ class SurrogateVecEnv(VectorEnv[Floats, Floats, Any]):
             hand(jaw),
             jaw.opening,
             2.0 * jaw.speed * dt_s,
+            dt_s,
             self._many.ticks,
             contract.action.dt_s,
             longest,
@@ -135,7 +136,6 @@ class SurrogateVecEnv(VectorEnv[Floats, Floats, Any]):
         self._room = new_room(joints)
         low, high = np.array(contract.action.low), np.array(contract.action.high)
         self._middle, self._reach = (low + high) / 2.0, (high - low) / 2.0
-        self._dt_s = dt_s
 
     def _ask(self) -> None:
         for first in range(0, self.num_envs, self._most):
@@ -152,13 +152,22 @@ class SurrogateVecEnv(VectorEnv[Floats, Floats, Any]):
             "observing": lambda: observe_cells_kernel(self._all, self._plan, *same, self._room, self._obs),
         }
 
-    def _plan_figures(self) -> tuple[dict[str, int], NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-        """Say which number of a draw each figure is, where its range begins, how long it is, if its log is drawn."""
+    def _plan_figures(self) -> tuple[FloatArray, FloatArray, NDArray[np.bool_], FloatArray, Rows, Rows]:
+        """Say of a draw where each range begins, how long it is, and if its logarithm is drawn; then the nominal plant.
+
+        Last come which of `FIGURES_READ` are drawn, and where in the draw they stand.
+        """
         ranges = self.task.ranges if self._one.options["randomize"] else {}
         logs = np.array([one.law == "log-uniform" for one in ranges.values()], bool)
         ends = np.array([(one.low, one.high) for one in ranges.values()]).reshape(-1, 2)
         ends[logs] = np.log(ends[logs])
-        return {name: k for k, name in enumerate(ranges)}, ends[:, 0], ends[:, 1] - ends[:, 0], logs
+        mount, drawn = self._one.scene.arms[0], list(ranges)
+        own = {"stiffness": mount.servo.stiffness, "feed_forward": mount.servo.feed_forward}
+        own |= {"lag_s": mount.actuator.lag_s, "round": 0.0}
+        nominal = np.array([own[name] if name in own else FIGURES[name].nominal for name in FIGURES_READ])
+        read = [(k, drawn.index(name)) for k, name in enumerate(FIGURES_READ) if name in ranges]
+        which = np.array(read, np.int64).reshape(-1, 2)
+        return ends[:, 0], ends[:, 1] - ends[:, 0], logs, nominal, which[:, 0], which[:, 1]
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
@@ -233,9 +242,9 @@ class SurrogateVecEnv(VectorEnv[Floats, Floats, Any]):
 
     def _begin(self, rows: Rows) -> None:
         """Begin an episode in some cells, with the draws of `randomize.draw` and of the task, and observe them."""
-        column, low, span, logs = self._figures
-        cells, many, k = self._cells, self._many, len(rows)
-        drawn, shares = np.empty((k, len(low))), np.empty((k, 13))
+        low, span, logs, nominal, into, of = self._figures
+        cells, arms, k = self._cells, self._many.arms, len(rows)
+        drawn, shares, figures = np.empty((k, len(low))), np.empty((k, 13)), np.empty((k, len(nominal)))
         for i, row in enumerate(rows.tolist()):
             rng = self._rngs[row]
             rng.random(out=drawn[i])
@@ -243,24 +252,16 @@ class SurrogateVecEnv(VectorEnv[Floats, Floats, Any]):
             rng.standard_normal(out=cells.noise[row])
         drawn = low + span * drawn
         drawn[:, logs] = np.exp(drawn[:, logs])
-        servo, actuator = self._one.scene.arms[0].servo, self._one.scene.arms[0].actuator
-        own = {"stiffness": servo.stiffness, "feed_forward": servo.feed_forward, "lag_s": actuator.lag_s, "round": 0.0}
-
-        def figure(name: str) -> NDArray[np.float64]:
-            if name in column:
-                return drawn[:, column[name]]
-            return np.full(k, own[name] if name in own else FIGURES[name].nominal)
-
-        lag, late = figure("lag_s"), np.rint(figure("latency_s") / self._dt_s).astype(np.int64)
-        late = np.minimum(late, many.ticks * self._chunks.shape[1] - 1)
-        many.arms.late[rows] = np.stack(np.divmod(late, many.ticks), axis=1)
-        many.arms.lag[rows] = 1.0 - np.exp(-self._dt_s / np.maximum(lag, 1e-9))
-        cells.bias[rows], cells.spread[rows] = (np.stack([figure(name) for name in names], 1) for names in _CAMERA)
-        draw = Draw(shares, figure("part_size"), figure("round") > 0.5, figure("stiffness"), figure("feed_forward"))
-        q, stands = np.empty((k, len(self._room.q))), np.empty((k, 7))
-        begin_cells_kernel(rows, self._site, self._place, draw, many.arms, cells, self._room, q, stands)
-        many.begin(rows, q)
-        observe_cells_kernel(rows, self._plan, self._site, many.arms, cells, self._room, self._obs)
+        figures[:] = nominal
+        figures[:, into] = drawn[:, of]
+        draw = Draw(shares, figures, np.zeros(k, bool), np.empty((k, len(self._room.q))))
+        if not begin_cells_kernel(rows, self._site, self._place, draw, arms, cells, self._room):
+            for i in np.flatnonzero(~draw.stands).tolist():
+                draw.q[i] = self.task.stand(shares[i])
+            draw.stands[:] = True
+            begin_cells_kernel(rows, self._site, self._place, draw, arms, cells, self._room)
+        self._many.begin(rows, draw.q)
+        observe_cells_kernel(rows, self._plan, self._site, arms, cells, self._room, self._obs)
 
     def close_extras(self, **kwargs: Any) -> None:
         """Release the session; called by `close`."""

@@ -181,6 +181,16 @@ class PickPlace:
         expert_kernel(rows, chunks)
         return chunks.reshape(*obs.shape[:-1], _HORIZON, 7)
 
+    def stand(self, shares: FloatArray) -> FloatArray:
+        """Return where the arm stands at the start that these shares of `lay_out_kernel` say [rad], shape (n,).
+
+        Raises:
+            NoSolution: It cannot.
+        """
+        poses = np.empty((3, 7))
+        lay_out_kernel(*self.frame, self._part.size[2], shares, poses)
+        return self._solve(poses[2])
+
     def _solve(self, pose: FloatArray) -> FloatArray:
         T = np.eye(4)
         matrix_from_quat_kernel(pose[3:], T[:3, :3])
