@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from mcap.writer import CompressionType, Writer
 from numpy.typing import NDArray
 
 from robostral import __version__
+from robostral.driver import PlantStatus
+from robostral.guard.table import Reason
 from robostral.runtime.index import chunk_indices
 from robostral.runtime.ladder import Cause, Mode
 from robostral.runtime.mailbox import Mailbox
@@ -220,8 +223,13 @@ def part_names() -> Iterator[str]:
 def _describe(row: Mapping[str, Any]) -> str:
     text = f"{Mode(row['mode']).name} because {Cause(row['cause']).name}"
     if row["cause"] == Cause.GUARD:
-        text += f" (guard reason {row['guard']})"
-    return text + (f" (plant status {row['plant']})" if row["plant"] else "")
+        text += f" ({_named(Reason, row['guard'])})"
+    return text + (f" (plant: {_named(PlantStatus, row['plant'])})" if row["plant"] else "")
+
+
+def _named(kind: type[IntEnum], code: int) -> str:
+    """Name a code; somebody else's driver may answer with one that has no name."""
+    return kind(code).name if code in kind._value2member_map_ else str(code)
 
 
 def _say_latency(row: Mapping[str, Any]) -> str:

@@ -12,7 +12,9 @@ import pytest
 from mcap.reader import make_reader
 from mcap.records import ChunkIndex
 
+from robostral.driver import PlantStatus
 from robostral.errors import ConfigError
+from robostral.guard.table import Reason
 from robostral.process import Child
 from robostral.runtime import log_commands, records, runlog
 from robostral.runtime.child import Settings
@@ -69,6 +71,25 @@ def test_every_bit_of_a_tick_comes_back_in_order(tmp_path: Path) -> None:
         "RUN because GOAL",
     ]
     assert log.config["arm"] == "ur5e"
+
+
+@pytest.mark.parametrize(
+    ("cause", "guard", "plant", "text"),
+    [
+        (Cause.GUARD, Reason.WORKSPACE, 0, "GUARD (WORKSPACE)"),
+        (Cause.PLANT, 0, PlantStatus.PROTECTIVE_STOP, "PLANT (plant: PROTECTIVE_STOP)"),
+        (Cause.PLANT, 0, 99, "PLANT (plant: 99)"),
+    ],
+)
+def test_a_stop_names_the_guards_reason_and_the_plants_answer(
+    tmp_path: Path, cause: int, guard: int, plant: int, text: str
+) -> None:
+    ticks = rows(1)
+    ticks["mode"], ticks["cause"], ticks["guard"], ticks["plant"] = Mode.BRAKE, cause, guard, plant
+    log = LogWriter(tmp_path / "log.mcap", records.tick_dtype(SIZES), msgspec.to_builtins(CONFIG))
+    log.ticks(ticks)
+    log.close()
+    assert [event.text for event in runlog.read(tmp_path / "log.mcap").events] == [f"BRAKE because {text}"]
 
 
 def test_another_reader_opens_it_and_finds_schemas(tmp_path: Path) -> None:
