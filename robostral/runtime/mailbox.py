@@ -77,15 +77,20 @@ def push_kernel(ring: NDArray[np.int64], row: NDArray[np.int64], state: NDArray[
 
 
 @kernel
-def drain_kernel(ring: NDArray[np.int64], rows: NDArray[np.int64], state: NDArray[np.int64]) -> int:
-    """Move the oldest unread rows of `ring` to `rows` and return how many."""
-    tail = load_relaxed(state, 8)
+def read_kernel(ring: NDArray[np.int64], rows: NDArray[np.int64], state: NDArray[np.int64], held: int) -> int:
+    """Copy the oldest rows of `ring` behind the first `held` to `rows`, and return how many; they keep their places."""
+    tail = load_relaxed(state, 8) + held
     count = min(load_acquire(state, 0) - tail, rows.shape[0])
     for i in range(count):
         for k in range(ring.shape[1]):
             rows[i, k] = ring[(tail + i) % ring.shape[0], k]
-    store_release(state, 8, tail + count)
     return int(count)
+
+
+@kernel
+def release_kernel(state: NDArray[np.int64], held: int) -> None:
+    """Give the places of the `held` oldest rows back to the writer."""
+    store_release(state, 8, load_relaxed(state, 8) + held)
 
 
 class Slot:
@@ -117,7 +122,10 @@ class Slot:
 
 
 class Ring:
-    """Rows from one writer to one reader. The writer never waits: rows that find no room are counted."""
+    """Rows from one writer to one reader. The writer never waits: rows that find no room are counted.
+
+    What was read keeps its place until it is released: a reader that takes over from a killed one reads it again.
+    """
 
     def __init__(self, shared: NDArray[np.int64], dtype: np.dtype[np.void], rows: int) -> None:
         self.dtype = dtype
@@ -125,6 +133,7 @@ class Ring:
         self._rows = shared[3 * _LINE :].reshape(rows, -1)
         self._out = np.zeros(rows, dtype)
         self._out_words = records.words(self._out)
+        self._held = 0
 
     @property
     def dropped(self) -> int:
@@ -135,9 +144,22 @@ class Ring:
         """Append one row, or count it as dropped."""
         push_kernel(self._rows, records.words(row), self._state)
 
-    def drain(self) -> NDArray[np.void]:
+    def read(self) -> NDArray[np.void]:
         """Return the unread rows, oldest first; valid until the next call."""
-        return self._out[: drain_kernel(self._rows, self._out_words, self._state)]
+        count = read_kernel(self._rows, self._out_words, self._state, self._held)
+        self._held += count
+        return self._out[:count]
+
+    def release(self) -> None:
+        """Let go of all that was read."""
+        release_kernel(self._state, self._held)
+        self._held = 0
+
+    def drain(self) -> NDArray[np.void]:
+        """Read, and let go at once."""
+        rows = self.read()
+        self.release()
+        return rows
 
 
 class Mailbox:

@@ -25,7 +25,8 @@ from robostral.runtime.records import Answer, Op, empty
 
 PERIOD_S = 0.02
 CHUNK_S = 0.05
-"""A chunk is closed and handed to the kernel this often: what a killed recorder loses at most."""
+"""A chunk is closed and handed to the kernel this often; until then its ticks stay in the ring, so that the recorder
+that takes over from a killed one finds them there."""
 SYNC_S = 1.0
 """Pages are forced to the disk this often, and at once when the ladder moves: what a power cut loses at most."""
 SILENCE_S = 0.5
@@ -149,13 +150,14 @@ class Recorder:
 
     def round(self) -> None:
         """Move what has come to the file, and close a chunk when it is time to."""
-        rows = self._mailbox.ticks.drain()
+        rows = self._mailbox.ticks.read()
         now = time.monotonic()
         self._heard = now if len(rows) else self._heard
         if self._log is None and now >= self._retry_at:
             self._guarded(self._open)
         if self._log is None:
             self._lose(len(rows))
+            self._mailbox.ticks.release()
         else:
             self._pending += len(rows)
             self._guarded(lambda: self._put(rows, now))
@@ -170,6 +172,7 @@ class Recorder:
         if changed or now - self._closed >= CHUNK_S:
             due = changed or now - self._synced >= SYNC_S
             log.flush(sync=due)
+            self._mailbox.ticks.release()
             self._closed, self._synced, self._pending = now, now if due else self._synced, 0
 
     def _note_link(self, log: LogWriter) -> bool:
@@ -191,6 +194,7 @@ class Recorder:
                 with contextlib.suppress(OSError):  # the same disk may hold what we say
                     print(f"robostral: the log cannot be written: {error}", file=sys.stderr, flush=True)
             self._lose(int(self._pending))
+            self._mailbox.ticks.release()
             self._pending = 0
 
     def _lose(self, count: int) -> None:

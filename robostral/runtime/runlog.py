@@ -77,7 +77,7 @@ def read(path: Path) -> RunLog:
             elif isinstance(record, Message):
                 found.setdefault(topics.get(record.channel_id, ""), []).append(record.data)
     return RunLog(
-        _columns([msgspec.json.decode(data) for data in found["/tick"]]),
+        _once(_columns([msgspec.json.decode(data) for data in found["/tick"]])),
         [msgspec.json.decode(data, type=LogEvent) for data in found["/event"]],
         msgspec.json.decode(found["/config"][0]) if found["/config"] else {},
         whole,
@@ -115,6 +115,15 @@ def _columns(rows: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
     if not rows:
         return {}
     return {name: _column([row[name] for row in rows]) for name in rows[0]}
+
+
+def _once(ticks: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Leave out what a killed recorder had written but not ticked off: its successor wrote it again."""
+    if not ticks:
+        return ticks
+    again = ticks["tick"][1:] <= np.maximum.accumulate(ticks["tick"])[:-1]
+    keep = np.concatenate([[True], ~again])
+    return ticks if keep.all() else {name: column[keep] for name, column in ticks.items()}
 
 
 def _column(values: list[Any]) -> NDArray[Any]:

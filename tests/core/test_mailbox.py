@@ -109,6 +109,26 @@ def test_the_ring_keeps_order_and_counts_what_found_no_room() -> None:
     assert len(mailbox.ticks.drain()) == SIZES.ring
 
 
+def test_what_was_read_and_not_released_is_read_again_by_the_next_reader() -> None:
+    fd = shared_memory(memory_bytes(SIZES))
+    writer, first, second = (Mailbox(SIZES, fd).ticks for _ in range(3))
+    row = records.empty(writer.dtype)
+    for tick in range(SIZES.ring):
+        row["tick"] = tick
+        writer.push(row)
+        if tick == 9:
+            assert first.read()["tick"].tolist() == list(range(10))
+            first.release()
+        if tick in (19, 29):
+            assert first.read()["tick"].tolist() == list(range(tick - 9, tick + 1))
+    for extra in range(12):
+        row["tick"] = SIZES.ring + extra
+        writer.push(row)
+    assert writer.dropped == 2, "what is held keeps its place"
+    assert second.read()["tick"].tolist() == list(range(10, SIZES.ring + 10))
+    os.close(fd)
+
+
 def test_the_bell_wakes_and_forgets() -> None:
     import select
 

@@ -184,38 +184,38 @@ def start(folder: Path, fd: int, bell: Bell) -> Child:
     )
 
 
-def feed(mailbox: Mailbox, seconds: float) -> int:
-    """Push ticks at 500 Hz of wall clock, as a loop does."""
+def feed(mailbox: Mailbox, seconds: float, first: int = 0) -> int:
+    """Push ticks at 500 Hz of wall clock, as a loop does, the first one's number being `first`; return how many."""
     row = rows(1)
     clock = RealClock()
     begun, pushed = clock.now_ns(), 0
     while clock.now_ns() - begun < 1e9 * seconds:
-        row["tick"], row["t_ns"] = pushed, clock.now_ns()
+        row["tick"], row["t_ns"] = first + pushed, clock.now_ns()
         mailbox.ticks.push(row[0])
         pushed += 1
         clock.wait_until(begun + 2_000_000 * pushed)
     return pushed
 
 
-def test_a_killed_recorder_loses_at_most_100_ms_and_the_next_one_goes_on(
-    tmp_path: Path, shared: tuple[int, Bell]
-) -> None:
+def test_a_killed_recorder_loses_nothing_because_the_next_one_goes_on(tmp_path: Path, shared: tuple[int, Bell]) -> None:
     mailbox, rng = Mailbox(SIZES, shared[0]), np.random.default_rng(0)
-    feed(mailbox, 0.01)  # compile before the clock counts
+    pushed = feed(mailbox, 0.01)  # compile before the clock counts
     for kill in range(5):
         with start(tmp_path, *shared) as child:
-            pushed = feed(mailbox, 0.3 + 0.2 * rng.random())
+            pushed += feed(mailbox, 0.3 + 0.2 * rng.random(), pushed)
             os.kill(child.pid, signal.SIGKILL)
         part = runlog.parts(tmp_path)[-1]
         assert part.name == ("log.mcap" if kill == 0 else f"log-{kill + 1}.mcap")
         log = runlog.read(part)
         assert not log.whole
-        assert pushed - 1 - log.ticks["tick"][-1] <= 50
+        assert pushed - 1 - log.ticks["tick"][-1] >= 0
         rewrite(part, tmp_path / f"whole-{kill}.mcap")
         whole = runlog.read(tmp_path / f"whole-{kill}.mcap")
         assert whole.whole
         np.testing.assert_array_equal(whole.ticks["q_c"], log.ticks["q_c"])
-    assert len(runlog.read(tmp_path).ticks["tick"]) > 5 * 100
+    with start(tmp_path, *shared) as child:
+        child.stop()
+    assert runlog.read(tmp_path).ticks["tick"].tolist() == list(range(pushed))
 
 
 def edges(raw: bytes) -> list[int]:
@@ -311,7 +311,7 @@ def test_a_recorder_asked_to_leave_waits_for_the_loop_to_leave(tmp_path: Path, s
     pushed = feed(mailbox, 0.01)  # compile before the clock counts
     with start(tmp_path, *shared) as child:
         os.kill(child.pid, signal.SIGTERM)
-        pushed += feed(mailbox, 0.4)
+        pushed += feed(mailbox, 0.4, pushed)
         status["left"] = 1
         mailbox.status.publish(status)
         child.stop()
