@@ -16,7 +16,7 @@ from robostral.guard import table as at
 from robostral.guard.stop import landing
 from robostral.jit import kernel
 from robostral.kinematics.jacobian import jacobian_kernel
-from robostral.kinematics.lm import _factorise, _solve
+from robostral.kinematics.lm import damp_kernel, solve_kernel
 
 SHARE = 0.95
 """Share of the acceleration and jerk limits that a jog uses, so that the guard has nothing to change."""
@@ -42,8 +42,8 @@ def twist_kernel(model: FloatArray, q: FloatArray, twist: FloatArray, work: Floa
         x[i] = twist[i]
     for i in range(n):
         dq[i] = 1.0
-    _factorise(J, n, dq, _DAMPING, A)
-    _solve(A, x)
+    damp_kernel(J, n, dq, _DAMPING, A)
+    solve_kernel(A, x)
     for i in range(n):
         total = 0.0
         for k in range(6):

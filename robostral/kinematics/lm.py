@@ -59,7 +59,7 @@ def _error(T: FloatArray, R: Rot, p: Vec, e: FloatArray) -> float:
 
 
 @kernel
-def _factorise(J: FloatArray, n: int, free: FloatArray, damping: float, A: FloatArray) -> None:
+def damp_kernel(J: FloatArray, n: int, free: FloatArray, damping: float, A: FloatArray) -> None:
     """Fill A (6, 6) with the Cholesky factor of J J' + damping over the free joints; diagonal inverted."""
     for i in range(6):
         for j in range(i + 1):
@@ -72,7 +72,7 @@ def _factorise(J: FloatArray, n: int, free: FloatArray, damping: float, A: Float
 
 
 @kernel
-def _solve(A: FloatArray, x: FloatArray) -> None:
+def solve_kernel(A: FloatArray, x: FloatArray) -> None:
     """Replace the first 6 of x by the solution of L L' y = x."""
     for i in range(6):
         total = x[i]
@@ -134,12 +134,12 @@ def descend_kernel(
             break
         before = error
         _free_joints(limits, q, J, e, free)
-        _factorise(J, n, free, _DAMPING * error + _FLOOR, A)
+        damp_kernel(J, n, free, _DAMPING * error + _FLOOR, A)
         for i in range(6):
             x[i] = e[i]
             for k in range(n):
                 x[i] -= weight * J[i, k] * free[k] * (posture[k] - q[k])
-        _solve(A, x)
+        solve_kernel(A, x)
         for k in range(n):
             pull = weight * (posture[k] - q[k])
             for i in range(6):
@@ -174,13 +174,13 @@ def track_kernel(
     for step in range(TRACKING_STEPS):
         R, p = pose_jacobian_kernel(model, q, J)
         error = _error(T, R, p, e)
-        _factorise(J, n, free, TRACKING_DAMPING, A)
+        damp_kernel(J, n, free, TRACKING_DAMPING, A)
         pull = weight if step == 0 else 0.0
         for i in range(6):
             x[i] = e[i]
             for k in range(n):
                 x[i] -= pull * J[i, k] * (posture[k] - q[k])
-        _solve(A, x)
+        solve_kernel(A, x)
         for k in range(n):
             move = pull * (posture[k] - q[k])
             for i in range(6):

@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 from robostral.arm.chain import FloatArray
 from robostral.control.interpolate import filter_kernel
 from robostral.control.knots import NULL_SPACE_SHARE, bounded_kernel
-from robostral.control.symmetric import backwards_kernel, factorise_kernel, forwards_kernel
 from robostral.guard import table as at
 from robostral.guard.table import Reason
 from robostral.jit import kernel
 from robostral.kinematics.jacobian import pose_jacobian_kernel
-from robostral.kinematics.lm import TRACKING_DAMPING
+from robostral.kinematics.lm import TRACKING_DAMPING, damp_kernel, solve_kernel
 from robostral.kinematics.se3 import matrix_from_rotvec_kernel
 from robostral.kinematics.vector import Vec, rotate, rotate_back
 
@@ -69,7 +68,7 @@ class Arms(NamedTuple):
 
 
 class Room(NamedTuple):
-    """Work space of `near_knots_kernel`: Jacobian, its factor, a twist, a rotation, three rows of joints."""
+    """Work space of `near_knots_kernel`: Jacobian, its factor, a twist, a rotation, three rows of joints, and ones."""
 
     J: FloatArray
     L: FloatArray
@@ -78,12 +77,14 @@ class Room(NamedTuple):
     q: FloatArray
     knot: FloatArray
     after: FloatArray
+    free: FloatArray
 
 
 def new_room(n: int) -> Room:
     """Make work space for arms of `n` joints."""
     shapes: list[tuple[int, ...]] = [(6, n), (6, 6), (6,), (3, 3), (n,), (n,), (n,)]
-    return Room(*(np.zeros(shape) for shape in shapes))
+    arrays = [np.zeros(shape) for shape in shapes]
+    return Room(*arrays, np.ones(n))  # type: ignore[call-arg]
 
 
 @kernel
@@ -116,18 +117,6 @@ def adopt_kernel(arms: Arms, c: int, chunk: Chunks) -> tuple[int, int]:
 
 
 @kernel
-def _factorise(J: FloatArray, L: FloatArray) -> None:
-    """Fill the lower half of L, shape (6, 6), with the factor of J J' + damping."""
-    for i in range(6):
-        for j in range(i + 1):
-            total = TRACKING_DAMPING if i == j else 0.0
-            for k in range(J.shape[1]):
-                total += J[i, k] * J[j, k]
-            L[i, j] = total
-    factorise_kernel(L)
-
-
-@kernel
 def _pull(J: FloatArray, posture: FloatArray, x: FloatArray, q: FloatArray) -> None:
     """Pull q, shape (n,), towards the posture, and take what that does to the tcp off a twist x, shape (6,)."""
     for k in range(q.shape[0]):
@@ -140,8 +129,7 @@ def _pull(J: FloatArray, posture: FloatArray, x: FloatArray, q: FloatArray) -> N
 @kernel
 def _cover(J: FloatArray, L: FloatArray, x: FloatArray, q: FloatArray) -> None:
     """Move q, shape (n,), by the least step that covers a twist, shape (6,), given in x."""
-    forwards_kernel(L, x)
-    backwards_kernel(L, x)
+    solve_kernel(L, x)
     for i in range(6):
         for k in range(q.shape[0]):
             q[k] += J[i, k] * x[i]
@@ -172,10 +160,10 @@ def near_knots_kernel(
     Returns:
         The tcp after one step, in `base` [m].
     """
-    J, L, x, turn, q, knot, after = room
+    J, L, x, turn, q, knot, after, free = room
     n = q.shape[0]
     R, p = pose_jacobian_kernel(model, q, J)
-    _factorise(J, L)
+    damp_kernel(J, n, free, TRACKING_DAMPING, L)
     for i in range(6):
         x[i] = bounded_kernel(bounds, float(chunk[passed, i]), i)
     matrix_from_rotvec_kernel(x[3:6], turn)
@@ -185,7 +173,7 @@ def near_knots_kernel(
     _pull(J, posture, x, knot)
     _cover(J, L, x, knot)
     R_here, here = pose_jacobian_kernel(model, knot, J)
-    _factorise(J, L)
+    damp_kernel(J, n, free, TRACKING_DAMPING, L)
     for j in range(3):  # row j of the pose that was asked for, then of what is left to turn
         row = turn[j, 0], turn[j, 1], turn[j, 2]
         row = rotate_back(R, row)
