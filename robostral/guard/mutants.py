@@ -79,7 +79,21 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("torque", "if crba_kernel(model, q, work, M) < OK or gravity_kernel(model, q, work, hold) != OK:"): (
         "gravity_kernel refuses the same poses"
     ),
-}
+} | dict.fromkeys(
+    (
+        ("kernels", "same = q_c.shape[ -1] == n"),
+        ("kernels", "near = q.shape[ -1] == n"),
+        ("kernels", "for i in range(min(n, q_c.shape[ -1])):"),
+        ("kernels", "for i in range(min(n, q.shape[ -1])):"),
+        ("kernels", "code = PASSED if q.shape[ -1] == n else SIZE"),
+        ("kernels", "if q_d.shape[ -1] != n:"),
+        ("torque", "n = tau_c.shape[ -1]"),
+        ("torque", "if tau_d.shape[ -1] != n:"),
+        ("torque", "for i in range(tau_c.shape[ -1]):"),
+        ("torque", "n = tau_d.shape[ -1]"),
+    ),
+    "the last axis of a vector is its first",
+)
 """Mutants that no test can tell from the code: file and changed line, and why."""
 
 
