@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from robostral import bundle as bundles
 from robostral.bundle import OnnxPolicy
+from robostral.bundle.policy import open_session
 from robostral.contract import Sealed, check_same
 from robostral.errors import ConfigError
 from robostral.guard import Workspace, cell_guard
@@ -92,9 +93,10 @@ class SurrogateVecEnv(VectorEnv[Floats, Floats, Any]):
                 f"'{mount.device}': many cells at once know no dead time; delay_s = {mount.actuator.delay_s}"
             )
         loaded = bundles.load(bundles.find(bundle))
-        self._policy, self._most = OnnxPolicy(loaded), loaded.requirements.max_batch
+        policy = OnnxPolicy(loaded)  # tries the model; the session below has no bound of rows, as a server's has
+        self._session = open_session(loaded.model_bytes)
         ours = Sealed.seal(contract_of(jaw_of(one.scene), one.contract.action.dt_s))
-        check_same(ours, self._policy.sealed, "the cell's jaw", f"bundle '{bundle}'")
+        check_same(ours, policy.sealed, "the cell's jaw", f"bundle '{bundle}'")
         self.num_envs, self.sealed, self.task = n, one.sealed, task
         self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
         self.single_observation_space, self.single_action_space = one.observation_space, one.action_space
@@ -138,9 +140,7 @@ class SurrogateVecEnv(VectorEnv[Floats, Floats, Any]):
         self._middle, self._reach = (low + high) / 2.0, (high - low) / 2.0
 
     def _ask(self) -> None:
-        for first in range(0, self.num_envs, self._most):
-            rows = slice(first, first + self._most)
-            self._said[rows] = self._policy.infer(self._seen[rows])[:, 0]
+        self._said[:] = self._session.run(["chunk"], {"obs": self._seen})[0][:, 0]
 
     def _plan_stages(self) -> dict[str, Callable[[], Any]]:
         same = self._site, self._many.arms, self._cells
@@ -265,4 +265,4 @@ class SurrogateVecEnv(VectorEnv[Floats, Floats, Any]):
 
     def close_extras(self, **kwargs: Any) -> None:
         """Release the session; called by `close`."""
-        self._policy.close()
+        self._session = None
