@@ -66,7 +66,7 @@ class _Watch:
         self.stops: list[dict[str, Any]] = []
         action, rate = plant.bundle.sealed.contract.action, plant.bundle.sealed.contract.rate
         valid_s = min(action.chunk_valid_s, plant.runtime.config.max_chunk_age_s)
-        self._outlives_ms = 1e3 * (valid_s - 1.0 / rate.policy_hz)
+        self._outlives_ms = round(1e3 * (valid_s - 1.0 / rate.policy_hz), 3)
         self.first = self.sizes()
 
     def sizes(self) -> dict[str, dict[str, float]]:
