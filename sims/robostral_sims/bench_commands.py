@@ -45,8 +45,8 @@ def surrogate(
         json: File to write the report to; printed if there is none.
         cell: Cell of all of them.
         ensemble: Bundle of an ensemble, a name or a path.
-        one: Bundle of one member; made from what the ensemble's training has watched by
-            `robostral surrogate train jaw-part --resume --set members=1 name=jaw-part-one`.
+        one: Bundle of one member, a name or a path. It needs no new episodes: copy OUT.training of the ensemble to
+            ONE.training, then `robostral surrogate train jaw-part --resume --out ONE --set members=1`.
         steps: Policy steps of each timing of the environment.
         rounds: Timings of each kind, in turn; the medians count.
     """
