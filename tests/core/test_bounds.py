@@ -12,6 +12,7 @@ from robostral.arm import load_arm
 from robostral.arm.chain import KIND, POS
 from robostral.errors import ConfigError
 from robostral.guard import SINGULAR, Guard, Reason, Workspace
+from robostral.guard import checks as columns
 from robostral.guard import table as at
 from robostral.guard.braking import speed_at, travel, within_limits
 from robostral.guard.checks import FIRST, KEEP_OUT_DISTANCE, LAST, LOOK_MARGIN, REACH, REASON, SELF_DISTANCE
@@ -20,12 +21,15 @@ from robostral.guard.clearance import (
     begin_watch,
     end_watch,
     pass_by,
+    place_links,
+    room_left,
     survey,
     survey_condition,
     survey_pose,
 )
 from robostral.guard.stop import peak_bound, stop_bound, stop_extent
 from robostral.keep_out import KeepOutBox, KeepOutPlane, KeepOutSphere
+from robostral.kinematics.distance import box
 from robostral.kinematics.fk import tcp_kernel
 from robostral.kinematics.jacobian import jacobian
 
@@ -231,6 +235,23 @@ def test_the_table_holds_what_its_rows_say() -> None:
     assert (bare[at.BOX_LOW, :3] == -math.inf).all()
     assert (bare[at.BOX_HIGH, :3] == math.inf).all()
     assert bare[at.FIGURE, at.ENERGY] == bare[at.FIGURE, at.CONDITION_STOP] == math.inf
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_room_before_a_turned_box_is_that_of_the_nearest_point_of_the_capsule(seed: int) -> None:
+    rng, guard = np.random.default_rng(seed), cell()
+    state, row = guard.state, guard.table[-1].copy()
+    T, half = np.eye(4), rng.uniform(0.05, 0.2, 3)
+    T[:3, :3] = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    T[:3, 3] = rng.uniform(0.6, 0.9, 3) * rng.choice([-1.0, 1.0], 3)
+    row[columns.SHAPE : REACH] = box(T, 2.0 * half)
+    place_links(guard.chain.model, state, at.Q)
+    link = state[at.FRAMES + int(row[0])]
+    ends = row[columns.SEGMENT : columns.SHAPE].reshape(2, 3) @ link[:9].reshape(3, 3).T + link[9:12]
+    points = ends[0] + np.linspace(0.0, 1.0, 2001)[:, None] * (ends[1] - ends[0])
+    outside = np.maximum(np.abs((points - T[:3, 3]) @ T[:3, :3]) - half, 0.0)
+    expected = np.linalg.norm(outside, axis=1).min() - row[2] - row[3] - LOOK_MARGIN
+    assert room_left(row, state) == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_figure_at_its_very_bound_is_refused() -> None:
