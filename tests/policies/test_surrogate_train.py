@@ -10,6 +10,7 @@ import zmq
 from robostral_policies.config import TrainingError
 from robostral_policies.surrogate.config import SurrogateConfig
 from robostral_policies.surrogate.evaluate import Evaluation
+from robostral_policies.surrogate.improve import Improvement
 from robostral_policies.surrogate.model import MOTION, Ensemble
 from robostral_policies.surrogate.train import train
 from robostral_policies.surrogate.watched import PILOTS, Pilots, Watched, watch
@@ -154,3 +155,18 @@ def test_the_interval_holds_its_share() -> None:
     said = ensemble(torch.from_numpy(seen[2000:])).detach().numpy()
     inside = np.linalg.norm(said[:, :MOTION] - told[2000:, :MOTION], axis=1) <= said[:, 14]
     assert 0.87 <= inside.mean() <= 0.93
+
+
+def test_engine_steps_are_counted_on_both_sides(made: bundle.Bundle, tmp_path: Path) -> None:
+    tiny = ["dagger.rounds=1", "dagger.episodes=2", "fit.steps=5", "fit.last_steps=5", "actor.hidden=[8]"]
+    tiny += ["evaluate.episodes=2", "evaluate.baseline_episodes=1", "evaluate.parity=100", "evaluate.engines=[]"]
+    arguments = ["--preset", "ur5e-pick_place", "--seeds", "3", "--workers", "1", "--out", str(tmp_path)]
+    assert call(["surrogate", "improve", str(made.path), *arguments, "--set", *tiny]) == 0
+    found = msgspec.json.decode((tmp_path / "improvement.json").read_bytes(), type=Improvement)
+    learned, engine = found.runs
+    assert (learned.trained_in, learned.engine_steps) == ("surrogate", 0)
+    assert engine.engine_steps > 50
+    assert found.surrogate_steps is not None
+    assert found.pays_from is not None
+    assert found.pays_from * engine.engine_steps >= 3 * found.surrogate_steps
+    assert "trainings on" in found.verdict
