@@ -36,6 +36,8 @@ def catalogue() -> list[Entry]:
 def find(name: str) -> Entry:
     """Find an environment by its cell, or by its task or id: then with the arm that the id stands for.
 
+    A cell may be another one for the same task and arm, called `<arm>-<task>_<what is other>`.
+
     Raises:
         UnknownName: No environment is called so; the nearest name is suggested.
     """
@@ -44,4 +46,7 @@ def find(name: str) -> Entry:
     for entry in entries:
         if name == entry.cell or (short == entry.task and entry.arm == ARMS.get(short, "ur5e")):
             return entry
+    for entry in entries:
+        if name.startswith(f"{entry.cell}_") and name in config.names("cells"):
+            return Entry(entry.task, entry.arm, name)
     raise UnknownName("environment", name, [*TASKS, *(entry.cell for entry in entries)])
