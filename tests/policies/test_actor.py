@@ -108,7 +108,7 @@ def test_a_magnified_column_tells_slots_apart_that_look_alike_from_afar() -> Non
 
 
 def test_what_is_blurred_is_not_copied() -> None:
-    """The label stands in `q` already, and half as exactly in `error`: only a blurred `q` makes the network look there."""
+    """The label stands in `q` already, and half as exactly in `error`: only with a blurred `q` does it count."""
     rng = np.random.default_rng(0)
     obs = rng.uniform(-1.0, 1.0, (4000, 6)).astype(np.float32)
     obs[:, :2] = obs[:, 4:] + rng.normal(scale=0.01, size=(4000, 2))

@@ -157,20 +157,6 @@ def test_at_rest_the_arm_stands_and_the_sensor_reads_nothing():
     env.close()
 
 
-@pytest.mark.parametrize("name", [ROUND, SQUARE])
-def test_the_table_does_not_clamp_the_arm(name):
-    """A link that overlaps the table is held by its friction, and no law of torques gets the tcp where it should be."""
-    task, _ = task_of(name)
-    start = task.start(np.random.default_rng(0))
-    world = PyBulletWorld(start.scene, 0.002)
-    world.reset(WorldState.at_rest(start.scene, start.q), start.scene)
-    p.performCollisionDetection(physicsClientId=world._client)
-    table, hole, arm = 0, 1, 2
-    assert not p.getContactPoints(table, arm, physicsClientId=world._client)
-    assert not p.getContactPoints(hole, arm, physicsClientId=world._client)
-    world.close()
-
-
 def test_same_seed_same_bits_in_another_process_after_anything(cell):
     code = (
         "import hashlib, sys; sys.path.insert(0, 'tests/sims')\n"

@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pybullet as p
 import pytest
 from robostral_sims.engines import EngineError, WorldState, load_engine
 from robostral_sims.scene import (
@@ -21,6 +22,7 @@ from robostral_sims.scene import (
     load_scene,
 )
 
+from robostral import config
 from robostral.arm import load_arm
 from robostral.kinematics import fk
 from robostral.kinematics.fk import tcp_kernel
@@ -214,3 +216,15 @@ def test_a_body_of_more_solids_than_bullet_takes_is_refused(make):
     make(cell(16))
     with pytest.raises(EngineError, match="body 'rack' has 17 solids; Bullet takes 16 a body"):
         make(cell(17))
+
+
+@pytest.mark.parametrize("name", config.names("cells"))
+def test_nothing_clamps_the_arm(make, name):
+    """A link that overlaps a table is held by its friction, and the tcp stays millimetres from where it should be."""
+    scene = load_scene(name)
+    world = make(scene)
+    world.reset(WorldState.at_rest(scene, load_mounted(scene.arms[0]).home), scene)
+    client, arm = world._client, world._arms[0].body
+    p.performCollisionDetection(physicsClientId=client)
+    fixed = [body for body in range(p.getNumBodies(client)) if p.getDynamicsInfo(body, -1, client)[0] == 0.0]
+    assert not any(p.getContactPoints(arm, body, physicsClientId=client) for body in fixed if body != arm)
