@@ -273,19 +273,22 @@ def test_a_figure_at_its_very_bound_is_refused() -> None:
 @pytest.mark.parametrize("name", ["ur5e", "panda", "wafer_rtz"])
 def test_levers_and_swings_bound_the_jacobian(name: str) -> None:
     arm, rng = load_arm(name), np.random.default_rng(1)
-    n, table = arm.chain.n, Guard(arm.chain, arm.limits, DT).table
+    tool = np.eye(4)
+    tool[:3, 3] = 0.05, 0.0, 0.2
+    chain = arm.chain.with_tcp(tool)
+    n, table = chain.n, Guard(chain, arm.limits, DT).table
     low, high = np.maximum(arm.limits.array[0], -3.0), np.minimum(arm.limits.array[1], 3.0)
     for _ in range(60):
         q = rng.uniform(low, high)
-        J = jacobian(arm.chain, q)
+        J = jacobian(chain, q)
         columns = np.linalg.norm(J[:3], axis=0)
         assert (columns <= table[at.LEVER, :n] + 1e-12).all()
         for i in range(n):
             h = np.zeros(n)
             h[i] = 1e-5
-            assert np.linalg.norm(jacobian(arm.chain, q + h) - J, 2) / 1e-5 <= table[at.SWING, i] + 1e-3
-    links = np.linalg.norm(arm.chain.model[:, POS : POS + 3], axis=1)
-    slides = arm.chain.model[:n, KIND] != 0.0
+            assert np.linalg.norm(jacobian(chain, q + h) - J, 2) / 1e-5 <= table[at.SWING, i] + 1e-3
+    links = np.linalg.norm(chain.model[:, POS : POS + 3], axis=1)
+    slides = chain.model[:n, KIND] != 0.0
     links[:n] += np.where(slides, np.abs(arm.limits.array[:2]).max(axis=0), 0.0)
     lever = table[at.LEVER, :n]
     after = np.array([links[i + 1 : n].sum() + links[n + 1] for i in range(n)])

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from robostral.guard import LIMITED_CLEARANCE, LIMITED_CONDITIONING, Guard, Reason
 from robostral.guard import table as at
 from robostral.guard.braking import FAST, STOPS, stop_tick
-from robostral.guard.kernels import go_on_stopping, joint_can_stop, slow_joints
+from robostral.guard.kernels import go_on_stopping, joint_can_stop, screen, slow_joints
 from robostral.guard.stop import stop_extent, stop_step
 from robostral.kinematics.fk import tcp_kernel
 
@@ -96,3 +96,17 @@ def test_a_stop_that_goes_on_is_the_next_tick_of_the_stop(seed: int, path: float
     np.testing.assert_array_equal(state[at.Q : at.Q + 3, :N], before)
     tcp_kernel(MODEL, expected[0].copy(), T)
     np.testing.assert_array_equal(state[at.TCP_NEXT, :16], T.ravel())
+
+
+@pytest.mark.parametrize("size", [N - 1, N + 1])
+def test_a_set_point_of_another_length_is_refused(size: int) -> None:
+    guard, _ = moving(0)
+    assert screen(MODEL, guard.table, guard.state, np.full(size, START[0])) == Reason.SIZE
+
+
+@pytest.mark.parametrize("reason", [-1, Reason.LIMITED, len(Reason), 10**6])
+def test_a_stop_for_no_known_reason_counts_as_asked_for(reason: int) -> None:
+    guard, _ = moving(0)
+    while not guard.brake(reason):
+        pass
+    assert guard.counts[Reason.STOPPED] == guard.counts.sum() == 1
