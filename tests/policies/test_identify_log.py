@@ -58,7 +58,7 @@ def test_csv_and_ros2_bag_give_the_same_motion(log: Log, tmp_path: Path) -> None
 def test_run_log_of_ours_gives_the_same_motion_and_without_torques_is_refused(log: Log, tmp_path: Path) -> None:
     dtype = tick_dtype(Sizes(n=N, obs=1, horizon=1, external=0))
     rows = np.zeros(len(log.t), dtype)
-    rows["t_ns"] = 5_000_000_000 + np.round(log.t * 1e9)
+    rows["tick"], rows["t_ns"] = np.arange(len(rows)), 5_000_000_000 + np.round(log.t * 1e9)
     rows["q"], rows["dq"] = log.q, log.dq
     for name, tau in (("with", log.tau), ("without", np.zeros_like(log.tau))):
         rows["tau"] = tau
