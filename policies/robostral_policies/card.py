@@ -50,26 +50,33 @@ def write_card(
 ) -> str:
     """Write the text of `CARD.md`."""
     return _CARD.format(
+        **provenance(sealed, lineage, parity, cost),
         label=config.label,
-        contract=sealed.identity[:16],
-        task=sealed.contract.task,
-        env=config.env,
-        engine=config.engine,
         rows="\n".join(_line(row) for row in evaluation.rows),
         force=_force(evaluation),
-        parity_n=parity.n,
-        parity=parity.max_abs_error,
-        us=evaluation.us_per_action,
         command=command,
         recipe=_recipe(config),
-        seconds=cost.training_s,
-        machine=cost.machine,
-        parameters=cost.parameters,
-        bytes=cost.bytes,
-        seed=config.seed,
-        revision=lineage.git_revision,
         licence=config.licence,
     )
+
+
+def provenance(sealed: Sealed, lineage: Lineage, parity: Parity, cost: Cost) -> dict[str, str | int | float]:
+    """Name the figures that every card states: contract, parity, cost and origin."""
+    return {
+        "contract": sealed.identity[:16],
+        "task": sealed.contract.task,
+        "env": lineage.environment,
+        "engine": lineage.engine,
+        "parity_n": parity.n,
+        "parity": parity.max_abs_error,
+        "us": cost.us_per_action,
+        "seconds": cost.training_s,
+        "machine": cost.machine,
+        "parameters": cost.parameters,
+        "bytes": cost.bytes,
+        "seed": lineage.seed,
+        "revision": lineage.git_revision,
+    }
 
 
 def _recipe(config: TrainConfig) -> str:

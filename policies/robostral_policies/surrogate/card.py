@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from robostral.bundle import Cost, Lineage, Parity
 from robostral.contract import Sealed
+from robostral_policies.card import provenance
 from robostral_policies.surrogate.config import SurrogateConfig
 
 if TYPE_CHECKING:
@@ -63,29 +64,17 @@ def write_card(
 ) -> str:
     """Write the text of `CARD.md`."""
     return _CARD.format(
+        **provenance(sealed, lineage, parity, cost),
         label=config.label,
         members=config.members,
         ms=1e3 * sealed.contract.action.dt_s,
-        contract=sealed.identity[:16],
-        task=sealed.contract.task,
         level=config.level,
         rows="\n".join(f"| {r.what} | {r.n:,} | {r.mm[0]:.2f} | {r.mm[1]:.2f} | {r.held_by:.1%} |" for r in rows),
-        parity_n=parity.n,
-        parity=parity.max_abs_error,
-        us=cost.us_per_action,
         command=command,
         episodes=config.episodes,
-        env=config.env,
-        engine=lineage.engine,
         steps=steps,
         expert=config.expert,
         disturbed=config.disturbed,
         pushing=config.pushing,
-        seconds=cost.training_s,
-        machine=cost.machine,
-        parameters=cost.parameters,
-        bytes=cost.bytes,
-        seed=config.seed,
-        revision=lineage.git_revision,
         licence=config.licence,
     )

@@ -107,7 +107,9 @@ def train(
     with bars(console or Console(quiet=True)) as progress:
         state, watched = _watched(config, checkpoint, workers, resume, progress)
         start = time.monotonic()
-        sealed = Pilots(config.env, config.kwargs[0]).sealed
+        pilots = Pilots(config.env, config.kwargs[0])
+        sealed, requirements = pilots.sealed, _requirements(pilots)
+        pilots.env.close()
         ensemble, test = _fitted(config, watched, sealed, progress)
         fitting_s = time.monotonic() - start
     model = to_onnx(ensemble)
@@ -126,7 +128,7 @@ def train(
         out,
         model,
         sealed,
-        _requirements(config),
+        requirements,
         name=config.name,
         version=config.version,
         lineage=lineage,
@@ -199,12 +201,11 @@ def _check_parity(config: SurrogateConfig, ensemble: Ensemble, model: bytes, wat
     return found
 
 
-def _requirements(config: SurrogateConfig) -> Requirements:
-    env = Pilots(config.env, config.kwargs[0]).env
-    own: Requirements = env.requirements
+def _requirements(pilots: Pilots) -> Requirements:
+    own: Requirements = pilots.env.requirements
     return msgspec.structs.replace(
         own, arm="any", kinematics_sha256="any", kinematics_tolerance_mm=0.0, kinematics_tolerance_mrad=0.0,
-        limits=(), max_latency_s=env.contract.action.dt_s, max_batch=MAX_ROWS,
+        limits=(), max_latency_s=pilots.env.contract.action.dt_s, max_batch=MAX_ROWS,
     )  # fmt: skip
 
 
