@@ -32,7 +32,8 @@ _KERNELS = (
     "bench.run(ticks=100)\nrealtime.enter(int(sys.argv[1]))\nprint(json.dumps(bench.run()))\n"
 )
 _WRITER = (
-    "import os, sys\nblock = os.urandom(1 << 22)\nprint('ready', flush=True)\n"
+    "import os, sys\nfrom robostral.runtime import realtime\nrealtime.keep_off(int(sys.argv[2]))\n"
+    "block = os.urandom(1 << 22)\nprint('ready', flush=True)\n"
     "while True:\n    with open(sys.argv[1], 'wb') as file:\n        for _ in range(16):\n"
     "            file.write(block); file.flush(); os.fsync(file.fileno())\n"
 )
@@ -177,12 +178,16 @@ def _kernels(core: int) -> dict[str, Any]:
 
 @contextmanager
 def _disturbed(core: int) -> Iterator[None]:
-    """Keep a Python thread busy where the transport and the recorder run, and the disk."""
+    """Keep busy a Python thread where the transport and the recorder run, and the disk: all of them off `core`.
+
+    That is where a run has them. Others are kept away by `isolcpus`, see PLANT_PC.md; a kernel that is not preemptible
+    lets no loop in while a call of theirs goes on.
+    """
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         for code, *args in (
             (_BUSY, str(realtime.POLICY_PRIORITY), str(core)),
             (_BUSY, "0", str(core)),
-            (_WRITER, str(Path(folder) / "blocks")),
+            (_WRITER, str(Path(folder) / "blocks"), str(core)),
         ):
             process = subprocess.Popen([sys.executable, "-c", code, *args], stdout=subprocess.PIPE)
             stack.callback(process.wait)

@@ -16,6 +16,8 @@ PRIORITY = 80
 """SCHED_FIFO priority of the loop."""
 POLICY_PRIORITY = 60
 """Of transport and policy server: an arm waits for their answer, so a twin on the same machine gives way to them."""
+_AWAKE: list[int] = []
+"""The open request that processors stay awake."""
 _PR_SET_TIMERSLACK = 29
 _MCL_CURRENT_AND_FUTURE = 3
 
@@ -80,7 +82,7 @@ def enter(core: int | None = None) -> list[str]:
     Args:
         core: Processor to stay on; None takes the last one that this process may use.
     """
-    missing = [line for line in (_pin(core), _lock_memory(), _schedule(PRIORITY)) if line]
+    missing = [line for line in (_pin(core), _lock_memory(), _schedule(PRIORITY), _keep_awake()) if line]
     _set_timer_slack()
     gc.collect()
     gc.freeze()
@@ -151,6 +153,24 @@ def _schedule(priority: int) -> str:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
     except (AttributeError, OSError) as error:
         return f"no SCHED_FIFO ({error}; raise 'ulimit -r')"
+    return ""
+
+
+def _keep_awake() -> str:
+    """Ask that no processor sleeps so deeply that waking takes time, for as long as this process lives.
+
+    Note:
+        Linux, "PM Quality of Service Interface": the request is the 32-bit number of microseconds that waking may take,
+        written to `/dev/cpu_dma_latency`; it holds while the descriptor is open. cyclictest asks the same.
+    """
+    if _AWAKE:
+        return ""
+    try:
+        fd = os.open("/dev/cpu_dma_latency", os.O_WRONLY | os.O_CLOEXEC)
+        os.write(fd, (0).to_bytes(4, sys.byteorder))
+        _AWAKE.append(fd)
+    except OSError as error:
+        return f"processors may sleep deeply ({error}; give the user write access to it)"
     return ""
 
 

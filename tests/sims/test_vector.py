@@ -58,11 +58,22 @@ def test_what_makes_no_sense_is_named_and_the_workers_live_on(vector):
         make_vec("Reech", 2)
 
 
+def test_a_worker_that_is_gone_is_named():
+    vector = make_vec("Reach", 2)
+    vector.reset(seed=0)
+    (_, child), *_ = vector._workers
+    os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    with pytest.raises(EnvError, match="a worker process is gone"):
+        vector.step(vector.action_space.sample())
+    vector.close()
+
+
 CODE = """
 import signal
 from robostral_sims.vector import make_vec
 if __name__ == "__main__":
-    vector = make_vec("Reach", 1)
+    vector = make_vec("Reach", 2)
     vector.reset(seed=0)
     try:
         print(*(child.pid for _, child in vector._workers), flush=True)
