@@ -7,7 +7,8 @@ CODE = """
 import os
 from robostral.runtime import realtime
 lines = realtime.enter() + realtime.enter()
-links = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}")]
+fds = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+links = [os.readlink(fd) for fd in fds if os.path.exists(fd)]
 print(links.count("/dev/cpu_dma_latency"), sum("sleep deeply" in line for line in lines))
 """
 

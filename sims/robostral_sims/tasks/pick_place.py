@@ -224,8 +224,9 @@ _WIDEST_M, _NARROWEST_M = 0.0435, 0.03
 """Gaps between which the jaw holds a part."""
 _TILT_RAD = 0.06
 """Tilt at which the jaw lets go all the same: it ends on the table."""
-_LOW_M = 0.003
-"""Height over the goal, as seen, at which the jaw lets go."""
+_PLACED_M, _LOW_M = 0.002, 0.003
+"""Distance from the goal aside and above it, as seen, at which the jaw lets go: the camera's error of up to 2.8 mm to
+the side comes on top, and a part must lie within 5 mm."""
 
 
 @allocating
@@ -342,7 +343,7 @@ def _chunk(obs: Figures, chunk: NDArray[np.float32]) -> None:
         loose = 1.0 if closing else 2.0
         row[6] = _OPEN_M
         flat = math.hypot(g[3], g[4]) < _TILT_RAD
-        if off < loose * 0.003 and skew < loose * 0.02 and flat and -g[2] < loose * _LOW_M:
+        if off < loose * _PLACED_M and skew < loose * 0.02 and flat and -g[2] < loose * _LOW_M:
             risen = min(max((gap - 0.048) / 0.012, 0.0), 1.0)  # up, once the fingers are off the part
             _move(0.0, 0.0, risen * (_CARRY_M + e[2]), -e[2], row)
             _turn(0.0, 0.0, 0.0, row)
