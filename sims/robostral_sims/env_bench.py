@@ -24,7 +24,7 @@ from robostral_sims.vector import make_vec
 
 CLOCK = time.process_time
 """Time of this process alone, so that other work on the machine does not count."""
-VECTOR_N, VECTOR_WORKERS = 8, 2
+VECTOR_N, VECTOR_WORKERS = 32, 2
 
 PEER = """
 import json, sys, time
@@ -178,7 +178,7 @@ def reset_speed(options: dict[str, Any], n: int = 50) -> dict[str, Any]:
 
 
 def vector_scaling(options: dict[str, Any], steps: int, rounds: int) -> dict[str, Any]:
-    """Time 8 environments in 2 worker processes against one in this process, by the wall clock, in turn.
+    """Time 32 environments in 2 processes against one alone, by the wall clock, in turn.
 
     The floor is what 2 processes that never wait for each other reach on these cores.
     """
