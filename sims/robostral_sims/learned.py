@@ -49,7 +49,7 @@ AT_REST = 1e-3
 """A part slower than this [m/s; rad/s at 0.1 m] that nothing can touch within a step stays where it is."""
 CLEAR_M = 1e-3
 """What is further from the part than this after a step has not touched it [m]: steps are shorter than parts."""
-_FAR_M = 0.03
+FAR_M = 0.03
 """A clearance from which on the direction says nothing, and half of what clearances are told up to [m]."""
 
 
@@ -127,7 +127,7 @@ def clearance_kernel(
         if apart > out[0] + 1e-9:
             sign = 1.0 if way >= 0.0 else -1.0
             out[0], out[1], out[2], out[3] = apart, sign * n0, sign * n1, sign * n2
-            if apart > 2.0 * _FAR_M:
+            if apart > 2.0 * FAR_M:
                 break  # clearances are told up to here, and directions not as far: another axis changes nothing
 
 
@@ -197,8 +197,8 @@ def see_kernel(
         else:
             palm_z = TCP_BACK_M - 2.0 * hand[0, 2] - hand[1, 2]
             clearance_kernel(T_after, 0.0, palm_z, hand[1], part[:3], R, half, apart)
-        near = min(max((_FAR_M - apart[0]) / _FAR_M, 0.0), 1.0)
-        out[CLEAR + 4 * box] = min(apart[0], 2.0 * _FAR_M)
+        near = min(max((FAR_M - apart[0]) / FAR_M, 0.0), 1.0)
+        out[CLEAR + 4 * box] = min(apart[0], 2.0 * FAR_M)
         for i in range(3):
             n = F[0, i] * apart[1] + F[1, i] * apart[2] + F[2, i] * apart[3]
             out[CLEAR + 4 * box + 1 + i] = near * n
@@ -234,6 +234,44 @@ def tell_kernel(
     out[GAP_CHANGE], out[GAP_RATE] = tool_after[0] - tool[0], tool_after[1]
 
 
+@kernel
+def at_rest_kernel(part: FloatArray) -> bool:
+    """Return whether a part (13,) moves so little that it stays where it is unless something comes near."""
+    slow = 0.0
+    for k in range(3):
+        slow = max(slow, abs(part[7 + k]), 0.1 * abs(part[10 + k]))
+    return slow < AT_REST
+
+
+@kernel
+def far_kernel(T: FloatArray, gap: float, hand: FloatArray, part: FloatArray, half: FloatArray) -> bool:
+    """Return whether a hand at `T` (4, 4), its jaw open by `gap` [m], is out of reach of a part, by balls around both.
+
+    `hand`, `part` and `half` are those of `see_kernel`, whose clearances would then all be far from `CLEAR_M`.
+    """
+    part_m = math.sqrt(half[0] * half[0] + half[1] * half[1] + half[2] * half[2])
+    for box in range(3):
+        row = hand[max(box - 1, 0)]
+        y = (0.5 * gap + hand[0, 1]) * (2 * box - 1) if box < 2 else 0.0
+        z = TCP_BACK_M - hand[0, 2] if box < 2 else TCP_BACK_M - 2.0 * hand[0, 2] - hand[1, 2]
+        away, most = 0.0, part_m + FAR_M + math.sqrt(row[0] * row[0] + row[1] * row[1] + row[2] * row[2])
+        for k in range(3):
+            d = part[k] - T[k, 3] - T[k, 1] * y - T[k, 2] * z
+            away += d * d
+        if away < most * most:
+            return False
+    return True
+
+
+@kernel
+def may_move_kernel(part: FloatArray, seen: NDArray[np.float32]) -> bool:
+    """Return whether a part (13,) moves already, or something comes near it in the step that was seen (51,).
+
+    Where not, nothing that a network says of the step is needed.
+    """
+    return not at_rest_kernel(part) or min(seen[CLEAR], seen[CLEAR + 4], seen[CLEAR + 8]) <= CLEAR_M
+
+
 @allocating
 def happen_kernel(
     T: FloatArray,
@@ -251,18 +289,14 @@ def happen_kernel(
         seen: What `see_kernel` made of the step, shape (51,).
         opening: Widest gap of the jaw [m].
         dt: Duration of the step [s].
-        said: Shape (16,).
+        said: Shape (16,); not looked at where the part may not move.
         part: As `see_kernel` has it; changed.
         tool: As `see_kernel` has it; changed.
 
     Returns:
-        Whether the part was free to move.
+        What `may_move_kernel` says.
     """
-    slow, clear = 0.0, 1.0
-    for k in range(3):
-        slow = max(slow, abs(part[7 + k]), 0.1 * abs(part[10 + k]))
-        clear = min(clear, seen[CLEAR + 4 * k])
-    if slow < AT_REST and clear > CLEAR_M:
+    if not may_move_kernel(part, seen):
         part[7:13] = 0.0
         tool[1] = (seen[GAP_FREE] - tool[0]) / dt if abs(seen[GAP_FREE] - seen[GAP_C]) > 1e-6 else 0.0
         tool[0] = seen[GAP_FREE]

@@ -14,7 +14,19 @@ from robostral.kinematics.lm import lm_kernel, track_kernel
 from robostral.kinematics.se3 import matrix_from_quat_kernel
 from robostral.signals import describe_kernel, twist_kernel
 from robostral_sims.camera import chain_kernel, look_kernel
-from robostral_sims.learned import OUTSIDE, free_gap_kernel, happen_kernel, see_kernel
+from robostral_sims.learned import (
+    CLEAR,
+    FAR_M,
+    GAP_C,
+    GAP_FREE,
+    OUTSIDE,
+    at_rest_kernel,
+    far_kernel,
+    free_gap_kernel,
+    happen_kernel,
+    may_move_kernel,
+    see_kernel,
+)
 from robostral_sims.many_arms import LANES, SEEN_C, SEEN_DQ, SEEN_Q, Arms, place_kernel
 from robostral_sims.tasks.pick_place import judge_kernel, lay_out_kernel
 
@@ -43,6 +55,7 @@ class Cells(NamedTuple):
         rewards: Of the step, shape (m,).
         figures: Distance [m] and angle [rad] from the goal, shape (m, 2).
         ends: How each goes on, shape (m,).
+        free: Whether its part may move in this step, shape (m,).
     """
 
     part: FloatArray
@@ -59,6 +72,7 @@ class Cells(NamedTuple):
     rewards: FloatArray
     figures: FloatArray
     ends: NDArray[np.int64]
+    free: NDArray[np.bool_]
 
 
 class Room(NamedTuple):
@@ -96,7 +110,7 @@ def new_cells(m: int, longest: int) -> Cells:
         (2,),
     ]
     arrays = [np.zeros((m, *shape)) for shape in shapes]
-    return Cells(*arrays, np.zeros(m, np.int64))  # type: ignore[arg-type, call-arg]
+    return Cells(*arrays, np.zeros(m, np.int64), np.zeros(m, np.bool_))  # type: ignore[arg-type, call-arg]
 
 
 class Site(NamedTuple):
@@ -157,16 +171,27 @@ def look_at_tcp_kernel(site: Site, arms: Arms, cells: Cells, c: int, room: Room,
 
 @allocating
 def see_cells_kernel(site: Site, arms: Arms, cells: Cells, room: Room, seen: Floats) -> None:
-    """Fill what the simulator sees of every cell's step, shape (m, SEEN)."""
+    """Fill what the simulator sees of every cell's step, shape (m, SEEN), and whose part may move in it."""
     for c in range(seen.shape[0]):
         look_at_tcp_kernel(site, arms, cells, c, room, cells.tcp[c, 1])
         late = arms.late[c, 1]
         free = free_gap_kernel(cells.tool[c, 0], arms.tools_c[c, 1], site.jaw_m * late)
         free = free_gap_kernel(free, arms.tools_c[c, 0], site.jaw_m * (site.ticks - late))
+        part, size, after = cells.part[c], cells.size[c], cells.tcp[c, 1]
+        if at_rest_kernel(part) and far_kernel(after, free, site.hand, part, size):
+            seen[c, GAP_C], seen[c, GAP_FREE], cells.free[c] = arms.tools_c[c, 0], free, False
+            continue  # all that is needed of such a step
+        part, size, after = cells.part[c], cells.size[c], cells.tcp[c, 1]
+        if at_rest_kernel(part) and far_kernel(after, free, site.hand, part, size):
+            # all that is looked at of such a step
+            seen[c, GAP_C], seen[c, GAP_FREE], cells.free[c] = arms.tools_c[c, 0], free, False
+            seen[c, CLEAR] = seen[c, CLEAR + 4] = seen[c, CLEAR + 8] = FAR_M
+            continue
         see_kernel(
-            cells.tcp[c, 0], cells.tcp[c, 1], cells.part[c], cells.size[c], site.hand, cells.tool[c],
+            cells.tcp[c, 0], after, part, size, site.hand, cells.tool[c],
             arms.tools_c[c, 0], free, site.dt_s, seen[c],
         )  # fmt: skip
+        cells.free[c] = may_move_kernel(part, seen[c])
 
 
 @allocating

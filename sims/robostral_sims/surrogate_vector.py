@@ -140,7 +140,10 @@ class SurrogateVecEnv(VectorEnv[Floats, Floats, Any]):
         self._middle, self._reach = (low + high) / 2.0, (high - low) / 2.0
 
     def _ask(self) -> None:
-        self._said[:] = self._session.run(["chunk"], {"obs": self._seen})[0][:, 0]
+        """Ask the network about the cells whose part may move; far from the hand it would say nothing that counts."""
+        rows = np.flatnonzero(self._cells.free)
+        if len(rows):
+            self._said[rows] = self._session.run(["chunk"], {"obs": self._seen[rows]})[0][:, 0]
 
     def _plan_stages(self) -> dict[str, Callable[[], Any]]:
         same = self._site, self._many.arms, self._cells

@@ -13,7 +13,7 @@ from robostral.jit import kernel
 from robostral.kinematics.fk import tcp_kernel
 from robostral_sims.actuator import Actuators
 from robostral_sims.engines import BeyondTraining, EngineError, WorldState
-from robostral_sims.learned import OUTSIDE, SAID, SEEN, free_gap_kernel, happen_kernel, see_kernel
+from robostral_sims.learned import OUTSIDE, SAID, SEEN, free_gap_kernel, happen_kernel, may_move_kernel, see_kernel
 from robostral_sims.scene import Jaw, Scene, load_mounted
 from robostral_sims.solids import transform
 from robostral_sims.watch import contract_of, hand, jaw_of, part_size
@@ -170,7 +170,8 @@ class SurrogateWorld:
         part, tool, said = self._parts[0], self._tool, self._said
         arguments = self._T, self._T_after, part, self._size, self._hand, tool, self._gap_c, self._gap_free, STEP_S
         see_kernel(*arguments, self._seen[0])
-        said[:] = self._policy.infer(self._seen)[0, 0]
+        if may_move_kernel(part, self._seen[0]):
+            said[:] = self._policy.infer(self._seen)[0, 0]
         free = happen_kernel(self._T, self._seen[0], self._opening, STEP_S, said, part, tool)
         self._T[:], self._gap_free = self._T_after, float(tool[0])
         if free and said[OUTSIDE] > MAX_OUTSIDE:
