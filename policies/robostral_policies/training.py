@@ -25,8 +25,8 @@ class Training:
     """A training between two rounds. A round is a function of what is here and of the seed, nothing else.
 
     Note:
-        The last fit starts anew after J. Ash, R. Adams, "On Warm-Starting Neural Network Training", NeurIPS 2020; on one
-        set of episodes of ur5e-pick_place it failed in 4 of 1000 fresh ones, a warm start in 21 of 1000.
+        The last fit starts anew after J. Ash, R. Adams, "On Warm-Starting Neural Network Training", NeurIPS 2020; on
+        one set of episodes of ur5e-pick_place it failed in 4 of 1000 fresh ones, a warm start in 21 of 1000.
 
     Attributes:
         state: Recipe and finished rounds, as saved.
