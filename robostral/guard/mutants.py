@@ -80,6 +80,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "reach += table[at.LEVER, i] // state[at.STOP_REACH, i]",
     ): "it proves less, and a simulation proves the same",
     ("kernels", "return TCP_SPEED if code >= FAST else int(state[at.META, at.CAUSE])"): "FAST is the greatest of three",
+    ("kernels", "if room < -1.0 or cause:"): "a simulated stop from there hits the wall, too",
     ("torque", "if crba_kernel(model, q, work, M) < OK or gravity_kernel(model, q, work, hold) != OK:"): (
         "gravity_kernel refuses the same poses"
     ),

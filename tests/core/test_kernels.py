@@ -60,6 +60,16 @@ def test_a_slowed_candidate_has_the_share_of_the_speed_that_was_asked_for(seed: 
     assert state[at.NEXT_B, :N] == pytest.approx(expected, abs=1e-12)
 
 
+def test_a_candidate_that_is_the_stop_already_stays_what_it_is() -> None:
+    guard, _ = moving(0)
+    state = guard.state
+    stop = stopped_once(guard, at.PATH_TOGETHER)
+    state[at.NEXT_Q : at.NEXT_Q + 3, :N] = stop
+    q_d = state[at.Q, :N] + 3.0 * guard.table[at.V, :N]
+    assert slow_joints(guard.table, state, N, q_d, 0.5, 2.0) == LIMITED_CLEARANCE
+    assert np.array_equal(state[at.NEXT_W, :N], stop[1])
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_joint_that_could_not_stop_after_being_slowed_stops_at_its_own_maximum(seed: int) -> None:
     """On the common path each joint brakes as slowly as the slowest one; near its limit that is not enough."""

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robostral import guard as guards
-from robostral.guard.stop import landing, limit_step, stop_bound, stop_extent, stop_step
+from robostral.guard.stop import landing, limit_step, stop_bound, stop_extent, stop_step, taper_room
 
 
 @pytest.mark.parametrize("ratio", [0.5, 1.0, 2.0, 4.0, 50.0])
@@ -93,3 +93,13 @@ def test_the_speed_limit_is_reached_and_never_exceeded_however_soft_the_jerk(rat
     assert sign * w == pytest.approx(V, rel=1e-9)
     assert bits & guards.LIMITED_VELOCITY
     assert bits & guards.LIMITED_ACCELERATION
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_step_at_the_very_limit_of_speed_is_not_limited(sign: float) -> None:
+    assert limit_step(0.0, sign * 0.5, 0.0, sign * 0.5, -1e3, 1e3, 0.5, 0.25, 0.125, 0.0, 0.0) == (sign * 0.5, 0)
+
+
+def test_a_joint_that_slows_down_already_needs_no_more_room_than_one_that_does_not() -> None:
+    figures = (0.25, 0.125, 0.1, 4.0)
+    assert taper_room(0.5, -0.9, *figures) == taper_room(0.5, 0.0, *figures) > 0.0
