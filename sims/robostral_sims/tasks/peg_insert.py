@@ -20,6 +20,7 @@ from robostral_sims.scene import Body, Box, Compound, Cylinder, Pose, Scene, Sol
 from robostral_sims.sensor import MEAN, PEAK, figures_of, sensor_of
 from robostral_sims.tasks import Start, Truth, Verdict, answer_rows
 from robostral_sims.tasks.contracts import contract_of, tcp_action
+from robostral_sims.tasks.square_peg import corner_kernel
 
 DEPTH_M = 0.025
 """Depth of the hole."""
@@ -47,9 +48,9 @@ class PegInsert:
     The policy is told the hole's pose: within +-5 mm on every axis and +-2 deg in yaw; that the hole leans by up to
     2 deg to any side it is not told. It commands the tcp, the middle of the peg's end, under Cartesian impedance.
 
-    The expert is made for round pegs. Half of the square ones (cell `panda-peg_insert_square`) stay outside: turned by
-    the told yaw's error they have 0.15 mm of play in place of 0.5, and a corner that dips into the hole before the
-    others stands on its rim; `sims/README.md` has the numbers.
+    A round peg searches on a spiral. A square one (cell `panda-peg_insert_square`), which turned by the yaw's error has
+    0.15 mm of play in place of 0.5, goes in a corner first; and its contract has the told rotation as well, for errors
+    along the axes of `base` do not say where the sides are. `sims/README.md` has the numbers of both.
 
     Args:
         arm: The arm with its tool.
@@ -73,7 +74,10 @@ class PegInsert:
         self._T_hole, self._T = np.eye(4), np.empty((4, 4))
         impedance = Impedance(_STIFFNESS, (1.0,) * 6, 10.0)
         action = tcp_action(arm, (_STEP_M, _STEP_RAD), _DT_S, _HORIZON, impedance=impedance)
-        self.contract = contract_of("peg_insert", arm, _FIELDS, action, _LATENCY_S)
+        square = isinstance(self._peg.shape, Box)
+        self._search = corner_kernel if square else search_kernel
+        fields = (*_FIELDS, "goal_rot6d") if square else _FIELDS
+        self.contract = contract_of("peg_insert", arm, fields, action, _LATENCY_S)
         self.requirements = requirements_of(
             arm, max_latency_s=_LATENCY_S, control_hz=(500.0, 1000.0), command_modes=("joint_torque",)
         )
@@ -136,15 +140,17 @@ class PegInsert:
         return Verdict(reward, success, figures)
 
     def expert(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the scripted expert's chunk, a function of the observation alone; see `search_kernel`.
+        """Return the scripted expert's chunk, a function of the observation alone.
+
+        `search_kernel` has that of round pegs, `square_peg.corner_kernel` that of square ones.
 
         Args:
-            obs: Shape (18,) or (rows, 18).
+            obs: Shape (18,) or (rows, 18); (24,) or (rows, 24) for a square peg.
 
         Returns:
             Chunks [m, rad], shape (2, 6) or (rows, 2, 6).
         """
-        return answer_rows(search_kernel, obs, self.contract.chunk_shape)
+        return answer_rows(self._search, obs, self.contract.chunk_shape)
 
 
 def peg_of(scene: Scene) -> Solid:
