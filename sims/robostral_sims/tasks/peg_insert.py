@@ -213,16 +213,26 @@ last one on it has been inserted."""
 _SEARCH_N, _PUSH_N, _TOUCH = 8.0, 16.0, (0.3, 0.7)
 """Force to search with and to push with; from which shares of the first on the sensor says that the peg stands on the
 surface: between them the walk takes up speed."""
-_SPEED, _PITCH_M, _LEAST, _REACH_M = 0.025, 0.7e-3, 0.35, 8.0e-3
-"""Of the spiral: speed of the command [m/s], distance of the turns of the peg's own path, see `search_kernel`, greatest
-radius. A millimetre of clearance is hit by turns that are less than that apart."""
-_BACK = 0.65
-"""From there the command goes back by this share of the radius in one step; the whole of it would be a blow where the
-peg catches the rim on its way."""
+_SPEED, _PITCH_M, _LEAST, _REACH_M = 0.025, 1.3e-3, 0.35, 8.0e-3
+"""Of the spiral: speed of the command [m/s], distance of the turns of the peg's own path, see `search_kernel`, least
+share of that path in the command's, greatest radius. A peg that passes by at half of that distance dips into a hole
+with a millimetre of clearance."""
+_TURN_RAD, _DRAW = 0.35, 0.35
+"""How far the command turns on the way out, and share of what is missing to its radius that a step makes up [1]."""
+_PACE_RAD = _TURN_RAD * _PITCH_M * _SPEED * _DT_S / (math.pi * _REACH_M**2)
+"""By how much the command turns in a step of the walk: turns of the spiral are then a pitch apart."""
 _FRICTION, _MOST_N, _BIAS_N, _WALL_N = 0.9, 10.0, 2.0, 3.0
 """Friction and the sensor's bias explain a force sideways of no more than this coefficient times the force along the
 peg, of which no more than this is counted, and this much; what exceeds it by the last figure comes from the wall for
 sure. The bound on what is counted keeps the harder push at the wall from explaining the wall away, step by step."""
+
+
+@kernel
+def _radius_at(yaw: float) -> float:
+    """Return the radius of the walk [m] where the command is turned by `yaw` [rad]: out to the greatest, in again."""
+    passed = max(yaw, 0.0) / _TURN_RAD
+    share = passed - 2.0 * math.floor(0.5 * passed)
+    return _REACH_M * math.sqrt(share if share < 1.0 else 2.0 - share)
 
 
 @kernel
@@ -231,11 +241,13 @@ def search_kernel(obs: FloatArray, chunk: NDArray[np.float32]) -> None:
 
     Above the surface the command goes to the told axis, then down. In contact it stays as far below the peg as makes
     the law's own spring press with a small force, and as long as the sensor feels the surface it walks an Archimedean
-    spiral about the told axis: radius and angle are those of the command itself, so that nothing has to be remembered;
-    at its end the command goes back in one step and walks on. Over the hole the force is gone, the walk stops and the
-    command sinks. A force sideways that friction does not explain comes from the wall: the command goes back along the
-    spiral towards the peg and pushes harder; its radius goes on growing, so that no place can hold it for ever. Deep
-    enough to be sure, the command yields to the hole, rotation as well.
+    spiral about the told axis, out and in again. How far it has come is written into the command's own turn about the
+    peg, which a round peg does not mind: the radius is held to what the turn says. So nothing has to be remembered,
+    and a pupil that is a hundredth off walks a spiral all the same; one that has to grow by a hundredth of a step
+    walks in a circle for ever. Over the hole the force is gone, the walk stops and the command sinks. A force sideways
+    that friction does not explain comes from the wall: the command goes back along the spiral towards the peg and
+    pushes harder; its radius goes on growing, so that no place can hold it for ever. Deep enough to be sure, the
+    command yields to the hole, rotation as well.
 
     Note:
         Force by the spring, not by the sensor: the law feeds the command's speed forward, so that a step of the command
@@ -259,15 +271,17 @@ def search_kernel(obs: FloatArray, chunk: NDArray[np.float32]) -> None:
     if -z > _DEEP_M:  # deeper than needed whatever was told: come to rest
         wanted = 0.0
     chunk[0, 2] = min(max(0.5 * (z - wanted / _STIFFNESS[2] - z_c), -0.002), 0.002)
-    if radius > _REACH_M:
-        chunk[0, 0], chunk[0, 1] = -_BACK * x_c, -_BACK * y_c
-        return
     walk = min(max((force / _SEARCH_N - _TOUCH[0]) / (_TOUCH[1] - _TOUCH[0]), 0.0), 1.0) * (1.0 - leaning)
     turn = min(_SPEED * _DT_S / max(radius, 1e-4), 1.0)
     # The peg follows on a smaller circle, for friction holds it back; that one is to grow by the pitch.
     share = min(max(math.hypot(x, y) / max(radius, 1e-4), _LEAST), 1.0)
-    grown, at = radius + share * _PITCH_M * turn / (2.0 * math.pi), math.atan2(y_c, x_c)
+    stuck = wall * (1.0 - inside)
+    chunk[0, 5] = (walk * share + 2.0 * stuck) * _PACE_RAD + inside * 0.25 * (obs[11] - obs[5])
+    grown, at = radius + _DRAW * (_radius_at(-obs[11]) - radius), math.atan2(y_c, x_c)
     ahead = max((y_c - y) * math.cos(at) - (x_c - x) * math.sin(at), 0.0)
-    back = 0.5 * wall * (1.0 - inside) * ahead
-    chunk[0, 0] = walk * (grown * math.cos(at + turn) - x_c) - 0.5 * inside * (x_c - x) + back * math.sin(at)
-    chunk[0, 1] = walk * (grown * math.sin(at + turn) - y_c) - 0.5 * inside * (y_c - y) - back * math.cos(at)
+    back = 0.5 * stuck * ahead
+    out = stuck * (grown - radius)
+    chunk[0, 0] = walk * (grown * math.cos(at + turn) - x_c) - 0.5 * inside * (x_c - x)
+    chunk[0, 1] = walk * (grown * math.sin(at + turn) - y_c) - 0.5 * inside * (y_c - y)
+    chunk[0, 0] += back * math.sin(at) + out * math.cos(at)
+    chunk[0, 1] += out * math.sin(at) - back * math.cos(at)
