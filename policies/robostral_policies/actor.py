@@ -41,11 +41,13 @@ class Fine(nn.Module):
     Args:
         columns: Their places in the observation.
         config: Scales and periods.
+        angle: Place of the angle by which the columns, x and y, are turned back before; None if they are not.
     """
 
-    def __init__(self, columns: Sequence[int], config: FineConfig) -> None:
+    def __init__(self, columns: Sequence[int], config: FineConfig, angle: int | None = None) -> None:
         super().__init__()
-        self.columns = torch.tensor(columns)
+        self.columns, self.angle = torch.tensor(columns), angle
+        self.sides = torch.tensor([1.0, -1.0])
         self.slopes = [1.0 / scale for scale in config.scales]
         self.rates = [2.0 * math.pi / period for period in config.periods]
         self.size = len(columns) * (len(self.slopes) + 2 * len(self.rates))
@@ -53,6 +55,9 @@ class Fine(nn.Module):
     def forward(self, obs: Tensor) -> Tensor:
         """Map observations, shape (rows, obs_size), to features, shape (rows, size)."""
         x = obs[:, self.columns]
+        if self.angle is not None:
+            angle = obs[:, self.angle : self.angle + 1]
+            x = x * torch.cos(angle) + x.flip(1) * self.sides * torch.sin(angle)
         waves = [wave(x * rate) for rate in self.rates for wave in (torch.sin, torch.cos)]
         return torch.cat([*(torch.tanh(x * slope) for slope in self.slopes), *waves], 1)
 
@@ -81,7 +86,7 @@ class Actor(nn.Module):
         self.obs_size, self.chunk_shape, self._groups = interface.obs_size, interface.chunk_shape, interface.groups
         wide, near = _columns(interface, config)
         self.near = nn.ModuleList(near)
-        fine = [Fine(_places(interface, one), one) for one in config.fine]
+        fine = [_fine(interface, one) for one in config.fine]
         self.fine = nn.ModuleList(fine)
         self.register_buffer("wide", torch.tensor(wide), persistent=False)
         self._buffer("mean", np.zeros(len(wide)))
@@ -146,15 +151,26 @@ def _columns(interface: Interface, config: ActorConfig) -> tuple[list[int], list
     return wide, near
 
 
-def _places(interface: Interface, config: FineConfig) -> list[int]:
-    """Find the magnified columns in the observation."""
+def _fine(interface: Interface, config: FineConfig) -> Fine:
+    """Find the magnified columns in the observation, and the angle that turns them."""
+    columns = _places(interface, config.group, config.columns)
+    if config.angle is None:
+        return Fine(columns, config)
+    if len(columns) != 2:
+        raise TrainingError(f"actor.fine: an angle turns 2 columns, x and y; '{config.group}' has {len(columns)} here")
+    group, column = config.angle
+    return Fine(columns, config, *_places(interface, group, (column,)))
+
+
+def _places(interface: Interface, group: str, columns: Sequence[int]) -> list[int]:
+    """Find columns of a group in the observation."""
     start = 0
     for name, size in interface.groups:
-        if name == config.group and max(config.columns, default=-1) < size:
-            return [start + column for column in config.columns]
+        if name == group and max(columns, default=-1) < size:
+            return [start + column for column in columns]
         start += size
     groups = ", ".join(f"{name} ({size})" for name, size in interface.groups)
-    raise TrainingError(f"actor.fine: no columns {list(config.columns)} of '{config.group}' in the contract ({groups})")
+    raise TrainingError(f"actor.fine: no columns {list(columns)} of '{group}' in the contract ({groups})")
 
 
 def _perceptron(widths: Sequence[int]) -> nn.Sequential:

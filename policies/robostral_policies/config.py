@@ -44,12 +44,15 @@ class FineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         columns: Which of its columns, from 0.
         scales: Sizes at which an entry saturates, one feature each: where a task asks for a ten-thousandth of a range.
         periods: Lengths after which all looks alike again, two features each: slots of a rack.
+        angle: Group and column of an angle [rad] by which two columns, x and y, are first turned back: to how far it is
+            along an arm and aside of it, which a network would have to multiply out as exactly as the smallest scale.
     """
 
     group: str
     columns: tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
     scales: tuple[Size, ...] = ()
     periods: tuple[Size, ...] = ()
+    angle: tuple[str, Annotated[int, msgspec.Meta(ge=0)]] | None = None
 
 
 class ActorConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

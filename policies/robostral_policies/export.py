@@ -63,6 +63,11 @@ def _near(graph: "Graph", near: nn.Module) -> tuple[str, str]:
 def _fine(graph: "Graph", fine: nn.Module) -> list[str]:
     assert isinstance(fine, Fine)
     x = graph.add("Gather", "obs", fine.columns, axis=1)
+    if fine.angle is not None:
+        angle = graph.add("Gather", "obs", torch.tensor([fine.angle]), axis=1)
+        swapped = graph.add("Mul", graph.add("Gather", "obs", fine.columns.flip(0), axis=1), fine.sides)
+        along = graph.add("Mul", x, graph.add("Cos", angle))
+        x = graph.add("Add", along, graph.add("Mul", swapped, graph.add("Sin", angle)))
     steep = [graph.add("Tanh", graph.add("Mul", x, torch.tensor(slope))) for slope in fine.slopes]
     turns = [graph.add("Mul", x, torch.tensor(rate)) for rate in fine.rates]
     return [*steep, *(graph.add(wave, turn) for turn in turns for wave in ("Sin", "Cos"))]

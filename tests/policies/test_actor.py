@@ -19,7 +19,8 @@ from robostral.bundle.policy import open_session
 CONTRACT = ToyCell().sealed.contract
 INTERFACE = Interface.of_contract(CONTRACT)
 FINE = FineConfig("q", (1,), scales=(0.01,), periods=(0.5,))
-CONFIG = ActorConfig(hidden=(16, 16), near={"error": NearConfig(reach=0.5, fine=0.05)}, fine=(FINE,))
+TURNED = FineConfig("error", (0, 1), scales=(0.01,), angle=("q", 0))
+CONFIG = ActorConfig(hidden=(16, 16), near={"error": NearConfig(reach=0.5, fine=0.05)}, fine=(FINE, TURNED))
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +108,15 @@ def test_a_magnified_column_tells_slots_apart_that_look_alike_from_afar() -> Non
     assert losses[1] < 0.1 * losses[0]
 
 
+def test_columns_that_an_angle_turns_are_seen_along_it_and_aside() -> None:
+    made = Actor(INTERFACE, ActorConfig(hidden=(16,), fine=(FineConfig("error", (0, 1), (1.0,), (), ("q", 1)),)))
+    along, aside, angle = 0.3, -0.2, np.array([0.0, 0.5, 2.0, -3.0])
+    x, y = along * np.cos(angle) - aside * np.sin(angle), along * np.sin(angle) + aside * np.cos(angle)
+    zero = np.zeros(4)
+    obs = torch.from_numpy(np.stack([zero, angle, zero, zero, x, y], 1).astype(np.float32))
+    np.testing.assert_allclose(made.fine[0](obs), np.tile(np.tanh([along, aside]), (4, 1)), atol=1e-6)
+
+
 def test_what_is_blurred_is_not_copied() -> None:
     """The label stands in `q` already, and half as exactly in `error`: only with a blurred `q` does it count."""
     rng = np.random.default_rng(0)
@@ -130,3 +140,10 @@ def test_what_is_blurred_is_not_copied() -> None:
 def test_a_magnified_column_that_is_not_there_is_named(fine: FineConfig) -> None:
     with pytest.raises(TrainingError, match=rf"'{fine.group}' in the contract \(q \(2\), goal \(2\), error \(2\)\)"):
         Actor(INTERFACE, ActorConfig(fine=(fine,)))
+
+
+def test_an_angle_that_cannot_turn_columns_is_named() -> None:
+    with pytest.raises(TrainingError, match="an angle turns 2 columns"):
+        Actor(INTERFACE, ActorConfig(fine=(FineConfig("q", (1,), angle=("q", 0)),)))
+    with pytest.raises(TrainingError, match=r"no columns \[2\] of 'q'"):
+        Actor(INTERFACE, ActorConfig(fine=(FineConfig("error", (0, 1), angle=("q", 2)),)))

@@ -65,7 +65,7 @@ def test_an_episode_repeats_itself_to_the_bit_before_anything_has_moved_and_afte
 
 def test_the_expert_answers_one_and_many_alike():
     task = WaferTransfer(ARM, SCENE)
-    rows = np.random.default_rng(0).normal(scale=0.1, size=(6, 18)).astype(np.float32)
+    rows = np.random.default_rng(0).normal(scale=0.1, size=(6, 15)).astype(np.float32)
     chunks = task.expert(rows)
     np.testing.assert_array_equal(chunks[4], task.expert(rows[4]))
     assert (np.abs(chunks) <= task.contract.action.high).all()
@@ -86,7 +86,7 @@ def test_walls_and_neighbouring_slots_are_kept_clear_of(wafer, q, clear):
     task.start(np.random.default_rng(0))
     part = np.array([[*wafer, 1.0, *np.zeros(9)]])
     truth = Truth(np.array(q), np.zeros(3), part, np.zeros((1, 2)), np.zeros(1))
-    verdict = task.judge(np.zeros(18, np.float32), np.zeros((3, 3), np.float32), truth=truth, stopped=False)
+    verdict = task.judge(np.zeros(15, np.float32), np.zeros((3, 3), np.float32), truth=truth, stopped=False)
     assert verdict.figures["touched"] == (not clear)
     assert not verdict.success
 

@@ -28,20 +28,24 @@ _STICKING = 0.003
 """Relative speed [m/s] that is no slip: engines step along the tangent, so under a wafer that sticks a blade that turns
 at 1.5 rad/s seems to go inwards by `radius * rate² * dt`, 1.4 mm/s at 250 Hz. A real slip has 10 mm/s after a step."""
 
-_FIELDS = ("q", "dq", "part_error", "part_to_goal")
+_FIELDS = ("q", "part_error", "part_to_goal")
 _DT_S, _HORIZON, _LATENCY_S = 0.04, 3, 0.02
 _DELTA = (0.010, 0.06, 0.026)
 """Greatest deltas of lift [m], theta [rad] and reach [m] per policy step."""
-_ACCELERATION = (0.8, 2.0, 1.2)
+_SOFT_M = 0.0015
+"""The same of the lift under a wafer in its slot: it is lifted and laid down softly."""
+_ACCELERATION = (0.8, 2.0, 1.0)
 """That the expert plans with [m/s², rad/s², m/s²]; the reference filter's own peaks come on top."""
-_KICK = (0.03, 0.1, 0.03)
-"""Speeds that it takes from rest in one step: a pupil sees that it should go on, not just that it does not move."""
-_GAIN, _LEAD_S = 0.8, 0.03
+_KICK = (0.0, 0.05, 0.03)
+"""Speeds with which a wafer is set in motion [m/s, rad/s, m/s], but for the lift; that of the blade alone is left to
+the reference filter, as is the lift's."""
+_GAIN = 0.35
+"""Share of a small error that a step ends: as much as servo, filter and latency together bear without overshoot."""
 _UNDER_M, _OVER_M = 0.004, 0.0035
 """How far the blade goes under a resting wafer, and a carried wafer over its place."""
 _RETRACTED_M = 0.155
 """Radius of the tcp at which the blade, also with a wafer, turns freely."""
-_FREE_M = 0.19
+_FREE_M = 0.175
 """Radius of the tcp up to which a wafer on the blade is in no carrier, and not all need be aligned."""
 _MOUTH_M = 0.35
 """Radius at which the carriers begin."""
@@ -68,7 +72,7 @@ class WaferTransfer:
         ConfigError: The arm has other joints than lift, theta and reach, or the cell lacks a body.
     """
 
-    time_limit_s = 20.0
+    time_limit_s = 12.0
     ranges = ranges(
         "stiffness",
         "feed_forward",
@@ -100,6 +104,7 @@ class WaferTransfer:
         zero = _tcp_of(arm, np.zeros(3))
         self._radius, self._height = float(zero[0]), float(zero[2])
         self._home = _RETRACTED_M - self._radius - 0.005
+        self._place = math.hypot(*self._a[:2])
         self._range = arm.limits.array[Q_MIN] + [0.03, 0.0, 0.0], arm.limits.array[Q_MAX] - [0.005, 0.0, 0.02]
         action = joint_action(arm, _DELTA, _DT_S, _HORIZON)
         self.contract = contract_of("wafer_transfer", arm, _FIELDS, action, _LATENCY_S)
@@ -164,55 +169,64 @@ class WaferTransfer:
         return Verdict(reward, success, figures)
 
     def expert(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the scripted expert's chunk, a function of the observation alone: obs (18,) or rows (m, 18)."""
+        """Return the scripted expert's chunk, a function of the observation alone: obs (15,) or rows (m, 15)."""
         return answer_rows(self._answer, obs, self.contract.chunk_shape)
 
     def _answer(self, row: FloatArray, chunk: NDArray[np.float32]) -> None:
-        _profile(np.array(self._aim(row)) - row[:3], row[3:6], chunk)
+        """Fill a chunk from where things are alone: with speeds told, a pupil would learn to go on as it does."""
+        error, r = np.array(self._aim(row)) - row[:3], self._radius + row[2]
+        soft, way = _DELTA[0] if r < _FREE_M else _SOFT_M, (math.inf,) * 3
+        if self._on_blade(row):  # one after the other: brake, turn, lift
+            soft = _SOFT_M + _open(r, _RETRACTED_M - 0.003, _RETRACTED_M + 0.005) * (_DELTA[0] - _SOFT_M)
+            way = math.inf, abs(row[1]) - 0.003, (r - _RETRACTED_M - 0.01 if error[2] > 0.0 else self._place - r)
+        _profile(error, way, soft, chunk)
 
     def _aim(self, row: FloatArray) -> tuple[float, float, float]:
         """Say where lift [m], theta [rad] and reach [m] should go next: inside the ranges, whatever has happened."""
-        fallen = self._height + row[0] + row[8] < self._a[2] - 0.02
+        fallen = self._height + row[0] + row[5] < self._a[2] - 0.02
         lift, theta, reach = (row[0], row[1], self._home) if fallen else self._go_on(row)
         low, high = self._range
         return min(max(lift, low[0]), high[0]), theta, min(max(reach, low[2]), high[2])
+
+    def _on_blade(self, row: FloatArray) -> bool:
+        """Say whether the wafer seems to lie on the blade."""
+        return row[5] - self._half < 0.0006 and math.hypot(row[3], row[4]) < 0.02
 
     def _go_on(self, row: FloatArray) -> tuple[float, float, float]:
         """Say the same while nothing has fallen. Gates open by and by, as wide as walls allow: no pupil is exact."""
         lift, theta, reach = row[:3]
         r, z = self._radius + reach, self._height + lift
         x, y = r * math.cos(theta), r * math.sin(theta)
-        wx, wy, wz = row[6] + x, row[7] + y, row[8] + z
-        error, centred = math.hypot(row[12], row[13]), math.hypot(row[6], row[7])
-        gap = row[8] - self._half  # from the blade to the wafer's lower side
-        if gap < 0.0006 and centred < 0.02:
+        wx, wy, wz = row[3] + x, row[4] + y, row[5] + z
+        error, centred = math.hypot(row[9], row[10]), math.hypot(row[3], row[4])
+        if self._on_blade(row):
             # the blade goes where it brings the wafer, not itself, to its place
-            return self._carry(row, self._polar(x + row[12], y + row[13], theta), wz, error)
+            return self._carry(row, self._polar(x + row[9], y + row[10], theta), wz, error)
         to = self._polar(wx, wy, theta)
         under = wz - self._half - _UNDER_M - self._height
-        if error < PLACEMENT_M and abs(row[14]) < 0.002:  # leave: down, then back
-            low = 1.0 if r < _MOUTH_M - 0.14 else _open(lift - under, 0.001, 0.002)
+        if error < 0.0005 and abs(row[11]) < 0.002:  # leave: down, then back
+            low = 1.0 if r < _MOUTH_M - 0.14 else _open(lift - under, 0.0015, 0.003)
             return under, theta, reach + low * (self._home - reach)
         if r < _FREE_M:
-            aligned = _open(abs(lift - under), 0.0007, 0.0015) * _open(abs(theta - to[0]), 0.004, 0.008)
+            aligned = _open(abs(lift - under), 0.002, 0.005) * _open(abs(theta - to[0]), 0.006, 0.018)
             return under, to[0], self._home + aligned * (to[1] - self._home)
-        if abs(lift - under) > 0.006 or abs(theta - to[0]) > 0.02:
+        if abs(lift - under) > 0.006 or abs(theta - to[0]) > 0.03:
             return lift, theta, self._home  # out there in a wrong slot
-        up = max(_open(centred, 0.0005, 0.0015), _open(gap, 0.002, 0.003))  # the blade is centred, or on its way
+        up = _open(centred, 0.003, 0.008)
         return under + up * (_UNDER_M + _OVER_M), to[0], to[1]
 
     def _carry(self, row: FloatArray, to: tuple[float, float], wz: float, error: float) -> tuple[float, float, float]:
         """Do the same with the wafer on the blade: out of its slot, around, into the other one, down."""
         lift, theta, reach = row[:3]
-        over = row[14] + wz - self._half + _OVER_M - self._height
-        above, extended = -row[14], self._radius + reach > _FREE_M
-        if extended and not (abs(theta - to[0]) < 0.01 and -0.001 < above < _OVER_M + 0.001):
+        over = row[11] + wz - self._half + _OVER_M - self._height
+        above, extended = -row[11], self._radius + reach > _FREE_M
+        if extended and not (abs(theta - to[0]) < 0.02 and abs(above - 0.5 * _OVER_M) < 0.5 * PITCH_M):
             up = self._rest_height(wz) + _OVER_M - self._height
-            return up, theta, reach + _open(up - lift, 0.001, 0.002) * (self._home - reach)
+            return up, theta, reach + _open(up - lift, 0.0015, 0.0025) * (self._home - reach)
         if not extended:
-            aligned = _open(abs(lift - over), 0.0007, 0.0015) * _open(abs(theta - to[0]), 0.003, 0.006)
+            aligned = _open(abs(lift - over), 0.002, 0.004) * _open(abs(theta - to[0]), 0.005, 0.012)
             return over, to[0], self._home + aligned * (to[1] - self._home)
-        return over - (_OVER_M + _UNDER_M) * _open(error, 0.0001, 0.00022), to[0], to[1]
+        return over - (_OVER_M + _UNDER_M) * _open(error, 0.00006, 0.0002), to[0], to[1]
 
     def _rest_height(self, wz: float) -> float:
         """Return the height [m] at which the lower side of a wafer at height `wz` rests: of the slot below it."""
@@ -282,18 +296,16 @@ def _tcp_of(arm: Arm, q: FloatArray) -> FloatArray:
     return T[:3, 3]
 
 
-def _profile(error: FloatArray, dq: FloatArray, chunk: NDArray[np.float32]) -> None:
-    """Fill the deltas, shape (H, 3), that end `error` joint by joint: speed up, brake, then a gain."""
-    left, speed = error - _LEAD_S * dq, dq.copy()
-    for step in range(len(chunk)):
-        for i in range(3):
-            a, far = _ACCELERATION[i], abs(left[i])
-            ahead = speed[i] if left[i] > 0.0 else -speed[i]
-            faster = max(ahead, min(ahead, 0.0) + _KICK[i]) + a * _DT_S
-            most = min(_DELTA[i], faster * _DT_S, _braking(far, a) * _DT_S)
-            delta = math.copysign(1.0, left[i]) * max(most, -_DELTA[i])
-            chunk[step, i], speed[i] = delta, delta / _DT_S
-            left[i] -= delta
+def _profile(error: FloatArray, way: tuple[float, float, float], soft: float, chunk: NDArray[np.float32]) -> None:
+    """Fill the deltas, shape (H, 3), that end `error` joint by joint: faster with the way made, brake, then a gain."""
+    for i in range(3):
+        a, left, made = _ACCELERATION[i], error[i], max(way[i], 0.0)
+        limit = soft if i == 0 else _DELTA[i]
+        for step in range(len(chunk)):
+            faster = math.sqrt(_KICK[i] ** 2 + 2.0 * a * made)
+            delta = min(limit, faster * _DT_S, _braking(abs(left), a) * _DT_S)
+            chunk[step, i] = math.copysign(delta, left)
+            left, made = left - chunk[step, i], made + delta
 
 
 def _braking(far: float, deceleration: float) -> float:
