@@ -75,10 +75,9 @@ def _row(
     row = np.zeros(REACH + chain.n)
     round_b = shape[0] == CAPSULE
     distance = SELF_DISTANCE if reason == Reason.SELF_COLLISION else KEEP_OUT_DISTANCE
-    row[:SEGMENT] = link_a, link_b, capsule[6] + (shape[7] if round_b else 0.0), distance, reason, 0, 0
-    row[SEGMENT:SHAPE], row[SHAPE:REACH] = capsule[:6], shape
     first, last = min(link_a, link_b) + 1, max(link_a, link_b)
-    row[FIRST], row[LAST] = first, last
+    row[:SEGMENT] = link_a, link_b, capsule[6] + (shape[7] if round_b else 0.0), distance, reason, first, last
+    row[SEGMENT:SHAPE], row[SHAPE:REACH] = capsule[:6], shape
     extent_a = float(np.linalg.norm(capsule[:6].reshape(2, 3), axis=1).max())
     extent_b = float(np.linalg.norm(shape[1:7].reshape(2, 3), axis=1).max()) if round_b else np.inf
     upper, lower = (extent_a, extent_b) if link_a > link_b else (extent_b, extent_a)

@@ -61,6 +61,8 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "watched = begin_watch(table, state, n, at.ROOM if row <= at.Q else at.ROOM_NEXT)",
     ): "Q is the first row",
     ("braking", "if travelled / step > max(room, 2.0 * at.BOX_MARGIN):"): "looks after every tick: the same, slower",
+    ("braking", "if speed != table[at.FIGURE, at.TCP_STEP]:"): "the outer of two: looks every tick, the same, slower",
+    ("braking", "if speed >= table[at.FIGURE, at.TCP_STEP]:"): "the outer of two: where both are equal, a look decides",
     ("clearance", "if step >= gain * room + floor or stop > room:"): "where both are equal, a look says the same",
     ("clearance", "if step > gain * room + floor or stop >= room:"): "where both are equal, a look says the same",
     ("kernels", "share = 0.5 * (good + bad) if step != SPEED_BISECTIONS else good"): "the steps end there",

@@ -15,7 +15,7 @@ from robostral.errors import ConfigError
 from robostral.guard import SINGULAR, Guard, Reason, cell_guard
 from robostral.guard import table as at
 from robostral.guard.checks import KEEP_OUT_DISTANCE, LOOK_MARGIN, REACH, SELF_DISTANCE, pack_checks, pack_shape
-from robostral.guard.clearance import room_left, shrinks, survey_pose
+from robostral.guard.clearance import begin_watch, end_watch, room_left, shrinks, survey_pose
 from robostral.guard.hostile import attack
 from robostral.keep_out import KeepOutBox, KeepOutPlane, KeepOutSphere
 from robostral.kinematics.condition import condition
@@ -264,3 +264,14 @@ def test_rooms_use_the_row_of_their_shape() -> None:
     assert len(rooms) == len(expected) - len(plane_on_first)
     wanted = np.delete(expected, plane_on_first) - KEEP_OUT_DISTANCE - LOOK_MARGIN
     assert np.sort(rooms) == pytest.approx(np.sort(wanted), abs=1e-12)
+
+
+def test_an_arm_that_stands_with_no_room_left_may_stand_there() -> None:
+    arm = load_arm("ur5e")
+    guard = cell_guard(arm, "joint_position_delta", 0.002)
+    assert guard.reset(arm.home) == Reason.PASSED
+    state, n = guard.state, arm.chain.n
+    state[at.ROOM, : len(guard.table) - at.CHECKS] = state[at.STOP_REACH] = 0.0
+    watched = begin_watch(guard.table, state, n, at.ROOM)
+    assert watched == 0
+    assert end_watch(guard.table, state, watched)
