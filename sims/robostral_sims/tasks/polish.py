@@ -33,8 +33,9 @@ PRESS_S, PATH_S = 2.4, 5.0
 _FIELDS = ("goal_rot6d", "goal_error", "goal_error_c", "wrench")
 _DT_S, _HORIZON, _LATENCY_S = 0.04, 2, 0.02
 _STEP_M, _STEP_RAD = 0.006, 0.04
-_STIFFNESS = (1500.0, 1500.0, 1500.0, 30.0, 30.0, 5.0)
-"""Ours: the same on all axes of translation, because the surface's normal turns along the path."""
+_STIFFNESS = (3000.0, 3000.0, 1500.0, 30.0, 30.0, 5.0)
+"""Ours: stiff sideways, for friction of up to 16 N holds the tool back; softer along the normal, which turns by 16 deg
+to either side."""
 _ARC_RAD = 0.28
 """Half of the path, as an angle of the cylinder."""
 
@@ -168,6 +169,10 @@ _YIELD, _DOWN_M, _UP_M = 0.6e-4, 1.2e-3, 2.0e-3
 """Of the expert: what the command moves for each newton that is missing [m/N], at most down and up per step."""
 _FOLLOW = 0.35
 """Share of the error along the surface that a step takes off."""
+_LEAN_RAD = 0.3
+"""How far the tool's top leans away from the arm's base, about the base's y. A tool that is pushed outwards upright
+digs in and chatters from a friction of 0.5 on; leaning, it trails like a castor's wheel. Pulled inwards, it does not
+matter."""
 
 
 @kernel
@@ -176,7 +181,7 @@ def press_kernel(obs: FloatArray, chunk: NDArray[np.float32]) -> None:
 
     Along the normal the command sinks while force is missing and rises while there is too much: an integral controller
     whose stiffness is that of the impedance below it. Across it the command takes off a share of the tcp's error, so
-    that friction, which holds the tool back, is made up for. The tool's axis follows the told normal.
+    that friction, which holds the tool back, is made up for. The tool's axis follows the told normal, leaning.
     """
     x0, x1, x2, y0, y1, y2 = obs[0], obs[1], obs[2], obs[3], obs[4], obs[5]
     n0, n1, n2 = x1 * y2 - x2 * y1, x2 * y0 - x0 * y2, x0 * y1 - x1 * y0  # the tool's z axis, into the surface
@@ -188,3 +193,4 @@ def press_kernel(obs: FloatArray, chunk: NDArray[np.float32]) -> None:
     chunk[0, 2] = _FOLLOW * (obs[8] - along * n2) + sink * n2
     for i in range(3):
         chunk[0, 3 + i] = 0.5 * obs[15 + i]
+    chunk[0, 4] += 0.5 * _LEAN_RAD
