@@ -49,6 +49,8 @@ _FREE_M = 0.175
 """Radius of the tcp up to which a wafer on the blade is in no carrier, and not all need be aligned."""
 _MOUTH_M = 0.35
 """Radius at which the carriers begin."""
+_BARE_M = _MOUTH_M - 0.115
+"""As `_FREE_M`, of a blade without a wafer: its corners turn a centimetre before the carriers."""
 _BODIES = ("wafer", "carrier_a", "carrier_b", "slot_from", "slot_to", "pad")
 _WALL_M = 0.006
 """Half of the room to the side that a wafer has in a carrier, less 1 mm."""
@@ -175,7 +177,7 @@ class WaferTransfer:
     def _answer(self, row: FloatArray, chunk: NDArray[np.float32]) -> None:
         """Fill a chunk from where things are alone: with speeds told, a pupil would learn to go on as it does."""
         error, r = np.array(self._aim(row)) - row[:3], self._radius + row[2]
-        soft, way = _DELTA[0] if r < _FREE_M else _SOFT_M, (math.inf,) * 3
+        soft, way = _DELTA[0] if r < _BARE_M else _SOFT_M, (math.inf,) * 3
         if self._on_blade(row):  # one after the other: brake, turn, lift
             soft = _SOFT_M + _open(r, _RETRACTED_M - 0.003, _RETRACTED_M + 0.005) * (_DELTA[0] - _SOFT_M)
             way = math.inf, abs(row[1]) - 0.003, (r - _RETRACTED_M - 0.01 if error[2] > 0.0 else self._place - r)
@@ -207,7 +209,7 @@ class WaferTransfer:
         if error < 0.0005 and abs(row[11]) < 0.002:  # leave: down, then back
             low = 1.0 if r < _MOUTH_M - 0.14 else _open(lift - under, 0.0015, 0.003)
             return under, theta, reach + low * (self._home - reach)
-        if r < _FREE_M:
+        if r < _BARE_M:
             aligned = _open(abs(lift - under), 0.002, 0.005) * _open(abs(theta - to[0]), 0.006, 0.018)
             return under, to[0], self._home + aligned * (to[1] - self._home)
         if abs(lift - under) > 0.006 or abs(theta - to[0]) > 0.03:
