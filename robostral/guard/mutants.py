@@ -48,6 +48,10 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("checks", "return np.zeros((0, REACH // chain.n))"): "a table without rows has no columns that anyone reads",
     ("table", "table = np.zeros((CHECKS + len(rows), max(n, 15, rows.shape[1])))"): "the widest row has 9 figures",
     ("clearance", "for i in range(model.shape[0] + EXTRA_ROWS):"): "columns beyond the joints hold zeros",
+    ("kernels", "for i in range(model.shape[0] + EXTRA_ROWS):"): "columns beyond the joints hold zeros",
+    ("kernels", "for i in range(model.shape[ 1] - EXTRA_ROWS):"): "columns beyond the joints hold zeros",
+    ("kernels", "for k in range( 17):"): "a pose has 16 figures; nobody reads the one after them",
+    ("clearance", "if before // room > most:"): "where a share is asked for needlessly, it is 1 or more",
     (
         "kernels",
         "at_rest = stop_tick(table, state, model.shape[0] + EXTRA_ROWS, at.Q, state[at.META, at.PATH])",

@@ -395,3 +395,11 @@ def test_a_tcp_that_would_be_too_fast_goes_on_steadily_just_below_its_limit() ->
     speeds = np.linalg.norm(np.diff(way, axis=0), axis=1) / DT
     assert guard.limited & guards.LIMITED_TCP_SPEED
     assert speeds[60:] == pytest.approx(0.95 * 0.25, rel=2e-3)
+
+
+@pytest.mark.parametrize("row", [0, 1])
+def test_a_joint_that_slides_counts_as_far_as_it_goes_to_either_side(row: int) -> None:
+    arm = load_arm("wafer_rtz")
+    array = arm.limits.array.copy()
+    array[row, 2] = (-3.0, 3.0)[row]
+    assert at.levers(arm.chain, replace(arm.limits, array=array))[1] >= 3.0
