@@ -20,7 +20,7 @@ NAMES = sorted(path.parent.name for path in ROOT.glob("*/manifest.json") if path
 
 
 BARS = {
-    "reach": (2000, 0.995, 600.0, 0.99),
+    "reach": (2000, 0.995, 120.0, 0.99),
     "pick_place": (1000, 0.99, 240.0, 0.97),
     "peg_insert": (500, 0.98, 480.0, 0.90),
     "conveyor_pick": (500, 0.97, inf, 0.0),
