@@ -30,9 +30,14 @@ def to_onnx(actor: Actor) -> bytes:
     wide = graph.add("Gather", "obs", actor.wide, axis=1)
     features = graph.add("Mul", graph.add("Sub", wide, actor.mean), actor.scale)
     near = [part for one in actor.near for part in _near(graph, one)]
-    fine = [part for one in actor.fine for part in _fine(graph, one)]
+    fine, places = _fine(graph, [one for one in actor.fine if isinstance(one, Fine)])
     features = graph.add("Concat", features, *near, *fine, axis=1)
-    for layer in actor.net:
+    first, *others = actor.net
+    assert isinstance(first, nn.Linear)
+    before = first.in_features - len(places)
+    order = [*range(before), *(before + place for place in places)]
+    features = graph.add("Gemm", features, first.weight[:, order], first.bias, transB=1)
+    for layer in others:
         features = add_layer(graph, layer, features)
     flat = graph.add("Add", graph.add("Mul", add_layer(graph, actor.bound, features), actor.half_range), actor.middle)
     shape = torch.tensor([-1, *actor.chunk_shape])
@@ -60,17 +65,41 @@ def _near(graph: "Graph", near: nn.Module) -> tuple[str, str]:
     return graph.add("Mul", coarse, bell), graph.add("Mul", fine, bell)
 
 
-def _fine(graph: "Graph", fine: nn.Module) -> list[str]:
-    assert isinstance(fine, Fine)
-    x = graph.add("Gather", "obs", fine.columns, axis=1)
-    if fine.angle is not None:
-        angle = graph.add("Gather", "obs", torch.tensor([fine.angle]), axis=1)
-        swapped = graph.add("Mul", graph.add("Gather", "obs", fine.columns.flip(0), axis=1), fine.sides)
-        along = graph.add("Mul", x, graph.add("Cos", angle))
-        x = graph.add("Add", along, graph.add("Mul", swapped, graph.add("Sin", angle)))
-    steep = [graph.add("Tanh", graph.add("Mul", x, torch.tensor(slope))) for slope in fine.slopes]
-    turns = [graph.add("Mul", x, torch.tensor(rate)) for rate in fine.rates]
-    return [*steep, *(graph.add(wave, turn) for turn in turns for wave in ("Sin", "Cos"))]
+def _fine(graph: "Graph", fines: list[Fine]) -> tuple[list[str], list[int]]:
+    """Add all magnified columns, those of a kind in one node, for a node costs more than its numbers.
+
+    Returns:
+        The outputs, and where each of their columns stands among the network's own.
+    """
+    kinds: dict[tuple[int | None, bool], list[tuple[Fine, float, int]]] = {}
+    start = 0
+    for fine in fines:
+        for waves, factors in ((False, fine.slopes), (True, fine.rates)):
+            for factor in factors:
+                kinds.setdefault((fine.angle, waves), []).append((fine, factor, start))
+                start += len(fine.columns) * (2 if waves else 1)
+    outputs: list[str] = []
+    places: list[int] = []
+    for (angle, waves), parts in kinds.items():
+        factors_of = torch.cat([torch.full((len(fine.columns),), factor) for fine, factor, _ in parts])
+        x = graph.add("Mul", _turned(graph, angle, [fine for fine, _, _ in parts]), factors_of)
+        for index, operator in enumerate(("Sin", "Cos") if waves else ("Tanh",)):
+            outputs.append(graph.add(operator, x))
+            sizes = [(at, len(fine.columns)) for fine, _, at in parts]
+            places += [at + index * size + i for at, size in sizes for i in range(size)]
+    return outputs, places
+
+
+def _turned(graph: "Graph", angle: int | None, fines: list[Fine]) -> str:
+    """Add the columns of some that are turned back by the same angle, or by none."""
+    x = graph.add("Gather", "obs", torch.cat([fine.columns for fine in fines]), axis=1)
+    if angle is None:
+        return x
+    turn = graph.add("Gather", "obs", torch.tensor([angle]), axis=1)
+    swapped = graph.add("Gather", "obs", torch.cat([fine.columns.flip(0) for fine in fines]), axis=1)
+    swapped = graph.add("Mul", swapped, torch.cat([fine.sides for fine in fines]))
+    along = graph.add("Mul", x, graph.add("Cos", turn))
+    return graph.add("Add", along, graph.add("Mul", swapped, graph.add("Sin", turn)))
 
 
 class Graph:
