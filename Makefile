@@ -30,7 +30,7 @@ mutants: $(VENV)/.dev
 
 # Remake the open weights: train, evaluate fresh episodes, sign with KEY (see CONTRIBUTING.md).
 weights: $(VENV)/.dev
-	for name in ur5e-reach panda-reach iiwa14-reach ur5e-pick_place panda-pick_place iiwa14-pick_place panda-polish ur5e-conveyor_pick panda-peg_insert; do \
+	for name in ur5e-reach panda-reach iiwa14-reach ur5e-pick_place panda-pick_place iiwa14-pick_place panda-polish ur5e-conveyor_pick panda-peg_insert wafer_rtz-wafer_transfer; do \
 		$(BIN)/robostral train $$name --out policies/robostral_policies/weights/$$name-v1 $(if $(KEY),--key $(KEY)) || exit 1; \
 	done
 	$(BIN)/robostral surrogate train jaw-part --out policies/robostral_policies/weights/jaw-part-v1 $(if $(KEY),--key $(KEY))

@@ -1,7 +1,7 @@
 """The network: raw observations in, a raw bounded chunk out. The normaliser and the bounds are layers of it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -83,7 +83,7 @@ class Actor(nn.Module):
     def __init__(self, interface: Interface, config: ActorConfig, seed: int = 0) -> None:
         super().__init__()
         low, high = interface.low, interface.high
-        self.obs_size, self.chunk_shape, self._groups = interface.obs_size, interface.chunk_shape, interface.groups
+        self.obs_size, self.chunk_shape = interface.obs_size, interface.chunk_shape
         wide, near = _columns(interface, config)
         self.near = nn.ModuleList(near)
         fine = [_fine(interface, one) for one in config.fine]
@@ -112,18 +112,6 @@ class Actor(nn.Module):
         spread = wide.std(0)
         self.mean.copy_(torch.from_numpy(wide.mean(0)))
         self.scale.copy_(torch.from_numpy(1.0 / np.where(spread > 1e-6, spread, 1.0)))
-
-    def spread_over(self, groups: Mapping[str, Sequence[float]]) -> list[float]:
-        """Return a number for each column of the observation: those given by group, 0 elsewhere.
-
-        Raises:
-            TrainingError: The observation has no such group, or the group has another size.
-        """
-        sizes = dict(self._groups)
-        for name, values in groups.items():
-            if sizes.get(name) != len(values):
-                raise TrainingError(f"fit.blur: {len(values)} numbers for '{name}'; the contract has {sizes}")
-        return [value for name, size in self._groups for value in groups.get(name, (0.0,) * size)]
 
     def parameter_count(self) -> int:
         """Count the trained numbers."""

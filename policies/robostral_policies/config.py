@@ -99,8 +99,6 @@ class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         learning_rate: Peak of the one-cycle schedule.
         floor: Errors count relative to the label's largest entry plus this share of the half range, so that the small
             deltas near a goal weigh as much as the large ones far away.
-        blur: Noise on observation groups while fitting, by name: a standard deviation per column, in its unit. What is
-            told by a measured velocity alone ("go on as you do") is then learned from where things are.
     """
 
     steps: Positive = 1000
@@ -108,7 +106,6 @@ class FitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batch: Positive = 2048
     learning_rate: Size = 3e-3
     floor: Size = 0.05
-    blur: dict[str, tuple[Annotated[float, msgspec.Meta(ge=0.0)], ...]] = {}
 
 
 class RlConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -73,7 +73,7 @@ def fit(
     Args:
         actor: Trained in place.
         samples: What to learn from.
-        config: Batch, learning rate, the floor of the relative error, and which columns are blurred.
+        config: Batch, learning rate, and the floor of the relative error.
         steps: Gradient steps.
         seed: Draws the batches.
         advance: Hears of every step.
@@ -88,7 +88,6 @@ def fit(
     actor.to(device)
     obs, labels = torch.from_numpy(samples.obs).to(device), torch.from_numpy(samples.labels).to(device)
     weights = _weights(actor, labels, config.floor)
-    blur = torch.tensor(actor.spread_over(config.blur), device=device)
     draw = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam(actor.parameters(), lr=config.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -97,10 +96,7 @@ def fit(
     losses = torch.zeros(steps)
     for step in range(steps):
         rows = torch.randint(len(obs), (config.batch,), generator=draw).to(device)
-        shown = obs[rows]
-        if config.blur:
-            shown = shown + blur * torch.randn(shown.shape, generator=draw).to(device)
-        loss = (((actor(shown) - labels[rows]) * weights[rows]) ** 2).mean()
+        loss = (((actor(obs[rows]) - labels[rows]) * weights[rows]) ** 2).mean()
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(actor.parameters(), 1.0)

@@ -117,25 +117,6 @@ def test_columns_that_an_angle_turns_are_seen_along_it_and_aside() -> None:
     np.testing.assert_allclose(made.fine[0](obs), np.tile(np.tanh([along, aside]), (4, 1)), atol=1e-6)
 
 
-def test_what_is_blurred_is_not_copied() -> None:
-    """The label stands in `q` already, and half as exactly in `error`: only with a blurred `q` does it count."""
-    rng = np.random.default_rng(0)
-    obs = rng.uniform(-1.0, 1.0, (4000, 6)).astype(np.float32)
-    obs[:, :2] = obs[:, 4:] + rng.normal(scale=0.01, size=(4000, 2))
-    labels = np.repeat(0.5 * BOUND * obs[:, None, :2], 3, axis=1)
-    misled = obs * np.array([0, 0, 1, 1, 1, 1], np.float32)  # it stands still, and should not
-    errors = []
-    for blur in ({}, {"q": (1.0, 1.0)}):
-        learner = Actor(INTERFACE, ActorConfig(hidden=(16,)))
-        learner.normalise_by(obs)
-        fit(learner, Samples(obs, labels), FitConfig(batch=256, blur=blur), 300, 0, lambda _: None)
-        with torch.inference_mode():
-            errors.append(float(np.abs(learner(torch.from_numpy(misled)).numpy() - labels).mean()))
-    assert errors[1] < 0.5 * errors[0]
-    with pytest.raises(TrainingError, match=r"1 numbers for 'q'; the contract has \{'q': 2"):
-        fit(learner, Samples(obs, labels), FitConfig(blur={"q": (1.0,)}), 1, 0, lambda _: None)
-
-
 @pytest.mark.parametrize("fine", [FineConfig("nothing", (0,)), FineConfig("q", (2,))])
 def test_a_magnified_column_that_is_not_there_is_named(fine: FineConfig) -> None:
     with pytest.raises(TrainingError, match=rf"'{fine.group}' in the contract \(q \(2\), goal \(2\), error \(2\)\)"):
