@@ -118,6 +118,7 @@ def peer_steps_per_s(python: Path, steps: int) -> dict[str, Any]:
 def expert_speed(options: dict[str, Any], steps: int) -> dict[str, float]:
     """Time steps with the expert in contact, resets not counted; then, again, the engine's own stepping inside them."""
     env = CellEnv(**options)
+    _expert_s(env, 10, CLOCK)  # compiles
     used_s = _expert_s(env, steps, CLOCK)
     with stepping_s(time.perf_counter) as inside_s:
         share = inside_s, _expert_s(env, steps, time.perf_counter)
