@@ -102,6 +102,19 @@ class Driver(Protocol):
 
 
 @runtime_checkable
+class TakesTorque(Protocol):
+    """A driver of an arm that takes joint torques; its info names the command mode `joint_torque`."""
+
+    def write_torque(self, tau_c: NDArray[np.float64]) -> int:
+        """Send joint torques [N·m], shape (n,), for one period; return a `PlantStatus`. Called by the loop only.
+
+        They hold the arm against gravity as well: what a controller adds by itself the driver takes off. Where none
+        come any more, the plant has to stop and hold the arm by itself; torques then need `arm` again.
+        """
+        ...
+
+
+@runtime_checkable
 class TakesPayload(Protocol):
     """A driver whose controller wants to know what the arm carries."""
 

@@ -14,6 +14,7 @@ from robostral.arm import Arm, Chain
 from robostral.bundle import Bundle
 from robostral.bundle import load as load_bundle
 from robostral.contract import Sealed
+from robostral.control.law import command_mode_of, law_of
 from robostral.driver import Driver, DriverInfo, load_driver
 from robostral.errors import ConfigError, ContractMismatch, RequirementsNotMet
 from robostral.guard import Guard, Workspace
@@ -29,8 +30,6 @@ from robostral.runtime.path import ChunkPath
 from robostral.runtime.reporter import Reporter
 from robostral.runtime.sizes import sizes_of
 from robostral.signals import Signals
-
-COMMAND_MODE = "joint_position"
 
 
 def build_driver(config: DriverConfig) -> Driver:
@@ -54,7 +53,7 @@ def check_fit(config: RunConfig, info: DriverInfo, arm: Arm, bundle: Bundle) -> 
     """Refuse parts that do not belong together; what is checked here need not be checked in a tick.
 
     Raises:
-        ConfigError: The driver moves another arm, or takes no joint positions.
+        ConfigError: The driver moves another arm, or does not take what the policy's law commands.
         ContractMismatch: Its joints have another order.
         RequirementsNotMet: The bundle asks for another control rate, kinematics or limits.
     """
@@ -68,22 +67,20 @@ def check_fit(config: RunConfig, info: DriverInfo, arm: Arm, bundle: Bundle) -> 
     if info.joint_names != arm.chain.joint_names:
         order = f"joint order {list(info.joint_names)} != {list(arm.chain.joint_names)}"
         raise ContractMismatch(f"driver '{info.name}'", f"arm '{arm.name}'", [order])
-    if COMMAND_MODE not in info.command_modes:
-        modes = ", ".join(info.command_modes) or "none"
-        raise ConfigError(f"driver '{info.name}' takes no {COMMAND_MODE} (modes: {modes})")
     check_abilities(bundle.sealed.contract, info)
     check_profile(arm)
-    check_requirements(bundle.requirements, arm, control_hz=info.rate_hz, command_mode=COMMAND_MODE)
+    mode = command_mode_of(bundle.sealed.contract)
+    check_requirements(bundle.requirements, arm, control_hz=info.rate_hz, command_mode=mode)
 
 
 def options_of(config: RunConfig, bundle: Bundle, session: int, info: DriverInfo, arm: Arm) -> LoopOptions:
     """Translate the preset for the loop."""
-    box = config.workspace
+    box, mode = config.workspace, command_mode_of(bundle.sealed.contract)
 
     def fits(chain: Chain) -> bool:
         try:
             check_requirements(
-                bundle.requirements, replace(arm, chain=chain), control_hz=info.rate_hz, command_mode=COMMAND_MODE
+                bundle.requirements, replace(arm, chain=chain), control_hz=info.rate_hz, command_mode=mode
             )
         except RequirementsNotMet:
             return False
@@ -93,6 +90,8 @@ def options_of(config: RunConfig, bundle: Bundle, session: int, info: DriverInfo
         home=None if config.home is None else np.array(config.home, dtype=np.float64),
         workspace=Workspace(box.low, box.high) if box else None,
         keep_out=config.keep_out,
+        payload=config.payload,
+        energy=np.inf if config.energy is None else config.energy,
         reduced=config.reduced,
         max_chunk_age_s=config.max_chunk_age_s,
         speed=config.speed,
@@ -122,7 +121,7 @@ def warm_up(arm: Arm, sealed: Sealed, dt: float) -> None:
     guard.step(q_d)
     guard.coast()
     guard.measure(q)
-    guard.command(q)
+    law_of(sealed.contract, guard)(q, q_d, np.empty(n))
     guard.brake()
     signals.observe(q, q_d, q_d, external, obs)
     Reporter(Mailbox(sizes_of(sealed.contract, arm)), arm.chain).publish(q, q_d, q_d, external)

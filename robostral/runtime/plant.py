@@ -1,10 +1,13 @@
 """The plant as the loop sees it: its last measurement that is one, its status, and what may be done with it at rest."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
-from robostral.driver import Driver, DriverState, PlantStatus, TakesPayload
-from robostral.errors import DriverError
+from robostral.control.law import JOINT_POSITION
+from robostral.driver import Driver, DriverState, PlantStatus, TakesPayload, TakesTorque
+from robostral.errors import ConfigError, DriverError
 from robostral.runtime import realtime
 from robostral.runtime.records import Answer
 
@@ -12,6 +15,8 @@ STANDSTILL = 0.05
 """Measured joint speed below which the arm counts as at rest for arming [rad/s]."""
 FROZEN_NS = 200_000_000
 """Measurements whose time stamp has stood still for this long are none [ns]."""
+FROZEN_TORQUE_NS = 10_000_000
+"""Likewise where torques are commanded: what looks at the past for longer does not damp."""
 
 
 class Plant:
@@ -21,17 +26,26 @@ class Plant:
         driver: Connected.
         n: Joints.
         dt_ns: Control period [ns].
+        mode: Command mode.
 
     Attributes:
         state: The last measurement.
         status: A `PlantStatus`: the driver's last answer.
+
+    Raises:
+        ConfigError: The driver says that it takes torques, and has no way for them.
     """
 
-    def __init__(self, driver: Driver, n: int, dt_ns: int) -> None:
-        self._driver = driver
+    def __init__(self, driver: Driver, n: int, dt_ns: int, mode: str = JOINT_POSITION) -> None:
+        self._driver, frozen_ns = driver, FROZEN_NS
+        self._send: Callable[[NDArray[np.float64]], int] = driver.write
+        if mode != JOINT_POSITION:
+            if not isinstance(driver, TakesTorque):
+                raise ConfigError(f"driver '{driver.info.name}' has no write_torque, which {mode} needs")
+            self._send, frozen_ns = driver.write_torque, FROZEN_TORQUE_NS
         self.state, self._fresh = DriverState(n), DriverState(n)
         self.status = int(PlantStatus.OK)
-        self._frozen, self._frozen_limit = 0, FROZEN_NS // dt_ns
+        self._frozen, self._frozen_limit = 0, frozen_ns // dt_ns
 
     def read(self) -> int:
         """Measure; what is not a number, or not new for long, is no measurement, and the last one stays."""
@@ -48,12 +62,12 @@ class Plant:
         self._frozen = self._frozen + 1 if fresh.t_ns == state.t_ns else 0
         if self._frozen > self._frozen_limit:
             return PlantStatus.NO_DATA
-        state.q[:], state.dq[:], state.t_ns = fresh.q, fresh.dq, fresh.t_ns
+        state.q[:], state.dq[:], state.tau[:], state.t_ns = fresh.q, fresh.dq, fresh.tau, fresh.t_ns
         return status
 
-    def write(self, q_c: NDArray[np.float64]) -> bool:
-        """Send one command [rad], shape (n,); return whether the plant took it."""
-        status = self._driver.write(q_c)
+    def write(self, command: NDArray[np.float64]) -> bool:
+        """Send one command of its mode [rad or N·m], shape (n,); return whether the plant took it."""
+        status = self._send(command)
         if status != PlantStatus.OK:
             self.status = status
         return status == PlantStatus.OK

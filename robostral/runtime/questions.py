@@ -14,6 +14,7 @@ from robostral.runtime.mailbox import Mailbox
 from robostral.runtime.options import LoopOptions, ticks_per_question
 from robostral.runtime.path import ChunkPath
 from robostral.runtime.realtime import Clock
+from robostral.runtime.records import Record
 from robostral.signals import Signals
 
 FloatArray = NDArray[np.float64]
@@ -155,6 +156,21 @@ class Questions:
     def overdue(self, now_ns: int) -> bool:
         """Tell whether the next answer should have come: what is followed is the rest of the buffered chunk."""
         return not self.latency.synchronous and now_ns - self.path.t_obs_ns > self._overdue_ns
+
+    def record(self, row: Record) -> None:
+        """Fill this side of a tick's record."""
+        latency = self.latency
+        row["seq"], row["chunk_verdict"], row["latency_ns"] = self.path.seq, self.verdict, self.latency_ns
+        row["server_us"], row["synchronous"] = self.server_us, latency.synchronous
+        row["smooth_latency_ns"], row["max_latency_ns"] = latency.smooth_ns, latency.trained_ns
+
+    def tell(self, status: Record) -> None:
+        """Fill this side of the status."""
+        verdicts, latency = self.inbox.verdicts, self.latency
+        status["seq"], status["chunks"] = self.inbox.seq, verdicts[Reason.PASSED]
+        status["chunks_refused"] = verdicts.sum() - verdicts[Reason.PASSED]
+        status["latency_us"], status["max_latency_us"] = 1e-3 * latency.smooth_ns, 1e-3 * latency.trained_ns
+        status["synchronous"] = latency.synchronous
 
     def _over(self, now_ns: int) -> bool:
         """Tell whether a synchronous chunk has come to its end, or to the end of its time."""

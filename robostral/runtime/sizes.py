@@ -2,6 +2,7 @@
 
 from robostral.arm import Arm
 from robostral.contract import Contract
+from robostral.control.law import JOINT_TORQUE, command_mode_of
 from robostral.runtime.records import Sizes
 from robostral.signals import Signals
 
@@ -15,4 +16,5 @@ def sizes_of(contract: Contract, arm: Arm) -> Sizes:
     """
     signals = Signals(contract, arm.chain)
     horizon, action = contract.chunk_shape
-    return Sizes(arm.chain.n, signals.obs_size, horizon, signals.external_size, action=action)
+    torques = arm.chain.n * (command_mode_of(contract) == JOINT_TORQUE)
+    return Sizes(arm.chain.n, signals.obs_size, horizon, signals.external_size, action=action, torques=torques)

@@ -6,17 +6,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robostral.arm import load_arm
+from robostral.control.law import JOINT_POSITION, JOINT_TORQUE
 from robostral.driver import DriverInfo, DriverState, PlantStatus
 from robostral.errors import DriverError
-from robostral_sims.engines import World, WorldState, load_engine
+from robostral_sims.engines import World, WorldState, engine_names, load_engine
 from robostral_sims.scene import ArmMount, Scene, load_scene
 
+DEAD_MAN_PERIODS = 20
+"""A torque holds for one period, and then for as many more; after that the plant's own servos hold the arm where it is.
+Franka's controllers give up after as many lost packets."""
 _MAX_CATCH_UP_S = 0.1
 """In real time the plant lives through at most this much in one read; a longer pause of the process is lost time."""
 
 
 class SimDriver:
     """An arm's plant: it holds the last command and reports q, dq and motor torques as an arm's controller does.
+
+    Its servos hold it until torques come, and again once they stay away: then it takes none until `arm`.
 
     In lock-step (`realtime=False`) time passes only in `advance`; in real time every `read` first lives through the
     whole periods that have passed since the last one.
@@ -51,8 +57,11 @@ class SimDriver:
         self._make = load_engine(engine)
         self._home, self._realtime = model.home, realtime
         self._period_ns = round(1e9 / rate_hz)
-        self._info = DriverInfo("sim", model.name, model.chain.joint_names, True, ("joint_position",), rate_hz)
-        self._q_c = np.zeros((1, model.chain.n))
+        modes = (JOINT_POSITION, JOINT_TORQUE) if engine in engine_names() else (JOINT_POSITION,)
+        self._info = DriverInfo("sim", model.name, model.chain.joint_names, True, modes, rate_hz)
+        self._q_c, self._tau_c = np.zeros((1, model.chain.n)), np.zeros(model.chain.n)
+        self._dq, self._tau = np.zeros((2, model.chain.n))
+        self._torques, self._silent = False, 0
         self._world: World | None = None
         self._status, self._ticks, self._lived_ns = PlantStatus.NOT_RUNNING, 0, 0
 
@@ -72,7 +81,7 @@ class SimDriver:
         if self._world is None:
             self._world = self._make(self._scene, self._period_ns * 1e-9)
         self._world.reset(WorldState.at_rest(self._scene, start))
-        self._q_c[0], self._ticks, self._lived_ns = start, 0, time.monotonic_ns()
+        self._q_c[0], self._ticks, self._lived_ns, self._torques = start, 0, time.monotonic_ns(), False
         self._status = PlantStatus.OK
 
     def advance(self, periods: int = 1) -> None:
@@ -84,7 +93,13 @@ class SimDriver:
         if self._world is None:
             raise DriverError("the simulated plant is not connected; call connect() first")
         for _ in range(periods):
-            self._world.run(self._q_c)
+            self._silent += 1
+            if self._torques and self._silent > 1 + DEAD_MAN_PERIODS:
+                self._hold(self._world)
+            if self._torques:
+                self._world.run_torque(self._tau_c)
+            else:
+                self._world.run(self._q_c)
         self._ticks += periods
 
     def read(self, state: DriverState) -> int:
@@ -99,7 +114,8 @@ class SimDriver:
         return self._status
 
     def arm(self) -> int:
-        """Say whether the plant takes commands: it needs nothing else."""
+        """Say whether the plant takes commands; from now on it takes torques, too."""
+        self._silent = 0
         return PlantStatus.DISCONNECTED if self._world is None else self._status
 
     def write(self, q_c: NDArray[np.float64]) -> int:
@@ -110,12 +126,27 @@ class SimDriver:
             return self._status
         if q_c.shape != self._q_c[0].shape or not np.isfinite(q_c).all():
             return PlantStatus.REFUSED
-        self._q_c[0] = q_c
+        self._q_c[0], self._torques = q_c, False
+        return PlantStatus.OK
+
+    def write_torque(self, tau_c: NDArray[np.float64]) -> int:
+        """Command joint torques [N·m], shape (n,), gravity's share included; return a `PlantStatus`."""
+        if self._world is None:
+            return PlantStatus.DISCONNECTED
+        if self._status != PlantStatus.OK:
+            return self._status
+        lost = self._silent > 1 + DEAD_MAN_PERIODS
+        if lost or JOINT_TORQUE not in self._info.command_modes or tau_c.shape != self._tau_c.shape:
+            return PlantStatus.REFUSED
+        if not np.isfinite(tau_c).all():
+            return PlantStatus.REFUSED
+        self._tau_c[:], self._torques, self._silent = tau_c, True, 0
         return PlantStatus.OK
 
     def stop(self) -> None:
-        """Make the plant hold where it was last commanded and take no command until it is connected again."""
+        """Make the plant hold the arm, and take no command until it is connected again."""
         if self._world is not None:
+            self._hold(self._world)
             self._status = PlantStatus.NOT_RUNNING
 
     def close(self) -> None:
@@ -123,6 +154,12 @@ class SimDriver:
         if self._world is not None:
             self._world.close()
             self._world = None
+
+    def _hold(self, world: World) -> None:
+        """Hold the arm where it is, if torques did: their place is taken by the servos."""
+        if self._torques:
+            world.read(self._q_c[0], self._dq, self._tau)
+            self._torques = False
 
     def _catch_up(self) -> None:
         passed = (time.monotonic_ns() - self._lived_ns) // self._period_ns
