@@ -123,7 +123,7 @@ def warm_up(arm: Arm, sealed: Sealed, dt: float) -> None:
     guard.measure(q)
     law_of(sealed.contract, guard)(q, q_d, np.empty(n))
     guard.brake()
-    signals.observe(q, q_d, q_d, external, obs)
+    signals.observe(q, q_d, q_d, external, obs, np.zeros(signals.sensor_size))
     Reporter(Mailbox(sizes_of(sealed.contract, arm)), arm.chain).publish(q, q_d, q_d, external)
 
 

@@ -65,7 +65,7 @@ class Loop:
         self._standstill = Standstill(self.dt_ns)
         self.left, self._twin = False, driver.info.is_twin
         mode = command_mode_of(sealed.contract)
-        self._plant, self._clock, self._mailbox = Plant(driver, n, self.dt_ns, mode), clock, mailbox
+        self._plant, self._clock, self._mailbox = Plant(driver, n, self.dt_ns, sealed.contract), clock, mailbox
         self._arm, self._sealed, self._options = arm, sealed, options
         self._torque_mode, self._payload = mode == JOINT_TORQUE, options.payload
         self._home = home_of(options.home, arm)
@@ -268,7 +268,7 @@ class Loop:
         if external.places:
             self._report.pose(state.q, self._report.own_pose)
             external.stand_in(self._report.own_pose, self._goal_set)
-        self.questions.ask(state.q, state.dq, self.guard.q_c if self._posed else state.q, external.value)
+        self.questions.ask(state, self.guard.q_c if self._posed else state.q, external.value)
 
     # -- acts, one per mode; each leaves the command of this tick in `guard.q_c`
 
@@ -365,7 +365,7 @@ class Loop:
         row["q"], row["dq"], row["q_c"] = self._plant.state.q, self._plant.state.dq, self._out
         row["tau"] = self._plant.state.tau
         if self._torque_mode:
-            row["tau_c"] = self._command
+            row["tau_c"], row["wrench"] = self._command, self._plant.state.wrench
         row["goal"] = self._external.value
         self._mailbox.ticks.push(row)
 

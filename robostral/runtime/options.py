@@ -106,11 +106,14 @@ def check_abilities(contract: Contract, info: DriverInfo) -> None:
         raise ConfigError(f"driver '{info.name}' takes no {mode}, which the policy's law needs (modes: {modes})")
     if contract.tools:
         need.append(f"commands the tool '{contract.devices[1].name}' ({', '.join(contract.tools)})")
-    sensors = [field.name for field in contract.obs if field.source == "driver" and field.name not in ("q", "dq")]
+    measured = {"q", "dq", *info.senses}
+    sensors = [field.name for field in contract.obs if field.source == "driver" and field.name not in measured]
     if sensors:
         need.append(f"sees {', '.join(sensors)}")
     if need:
-        raise ConfigError(f"the policy {' and '.join(need)}; driver '{info.name}' offers joints only")
+        raise ConfigError(
+            f"the policy {' and '.join(need)}; driver '{info.name}' offers {', '.join(('joints', *info.senses))} only"
+        )
 
 
 def ticks_per_question(contract: Contract, rate_hz: float) -> int:

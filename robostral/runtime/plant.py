@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from robostral.control.law import JOINT_POSITION
+from robostral.contract import Contract
+from robostral.control.law import JOINT_POSITION, command_mode_of
 from robostral.driver import Driver, DriverState, PlantStatus, TakesPayload, TakesTorque
 from robostral.errors import ConfigError, DriverError
 from robostral.runtime import realtime
@@ -26,7 +27,7 @@ class Plant:
         driver: Connected.
         n: Joints.
         dt_ns: Control period [ns].
-        mode: Command mode.
+        contract: Says what is commanded, and which sensors are needed.
 
     Attributes:
         state: The last measurement.
@@ -36,8 +37,9 @@ class Plant:
         ConfigError: The driver says that it takes torques, and has no way for them.
     """
 
-    def __init__(self, driver: Driver, n: int, dt_ns: int, mode: str = JOINT_POSITION) -> None:
-        self._driver, frozen_ns = driver, FROZEN_NS
+    def __init__(self, driver: Driver, n: int, dt_ns: int, contract: Contract) -> None:
+        self._driver, frozen_ns, mode = driver, FROZEN_NS, command_mode_of(contract)
+        self._feels = any(field.name == "wrench" for field in contract.obs)
         self._send: Callable[[NDArray[np.float64]], int] = driver.write
         if mode != JOINT_POSITION:
             if not isinstance(driver, TakesTorque):
@@ -59,10 +61,14 @@ class Plant:
             return status
         if not (np.isfinite(fresh.q).all() and np.isfinite(fresh.dq).all()):
             return PlantStatus.NO_DATA
+        if self._feels and not np.isfinite(fresh.wrench).all():
+            return PlantStatus.NO_DATA
         self._frozen = self._frozen + 1 if fresh.t_ns == state.t_ns else 0
         if self._frozen > self._frozen_limit:
             return PlantStatus.NO_DATA
         state.q[:], state.dq[:], state.tau[:], state.t_ns = fresh.q, fresh.dq, fresh.tau, fresh.t_ns
+        if self._feels:
+            state.wrench[:] = fresh.wrench
         return status
 
     def write(self, command: NDArray[np.float64]) -> bool:

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from robostral.contract import Contract
 from robostral.control.jog import jog_kernel
+from robostral.driver import DriverState
 from robostral.guard import Guard, Reason
 from robostral.runtime import records
 from robostral.runtime.inbox import Inbox
@@ -95,10 +96,11 @@ class Questions:
         self.next_tick = tick + self.every
         return True
 
-    def ask(self, q: FloatArray, dq: FloatArray, q_c: FloatArray, external: FloatArray) -> None:
+    def ask(self, state: DriverState, q_c: FloatArray, external: FloatArray) -> None:
         """Send the observation of this tick; none if it holds what is no number."""
         obs = self._obs
-        if self._signals.observe(q, dq, q_c, external, obs["obs"]) != 0:
+        sensors = state.wrench[: self._signals.sensor_size]
+        if self._signals.observe(state.q, state.dq, q_c, external, obs["obs"], sensors) != 0:
             return
         now_ns = self._clock.now_ns()
         obs["session"], obs["t_obs_ns"] = self.inbox.session, now_ns

@@ -147,10 +147,10 @@ def tick_dtype(sizes: Sizes) -> np.dtype[np.void]:
     inference and total time of that chunk [µs]. `smooth_latency_ns` above `max_latency_ns`, the trained one, makes
     chunks `synchronous`. `op` is the operator's command handled in this tick, with its `answer`.
     `tau` is what the driver measured [N·m], for `robostral identify`. In torque mode `q_c` is the set-point that the
-    law followed, and `tau_c` the command [N·m].
+    law followed, `tau_c` the command [N·m] and `wrench` what the wrist feels [N, N·m], zeros where nothing does.
     """
     n = sizes.n
-    torques = (("tau_c", "f8", (sizes.torques,)),) if sizes.torques else ()
+    torques = (("tau_c", "f8", (sizes.torques,)), ("wrench", "f8", (6,))) if sizes.torques else ()
     return _dtype(
         ("t_ns", "i8"), ("tick", "i8"), ("session", "u8"), ("mode", "i8"), ("cause", "i8"), ("plant", "i8"),
         ("guard", "i8"), ("chunk_verdict", "i8"), ("written", "i8"), ("seq", "u8"), ("rung", "i8"),

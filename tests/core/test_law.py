@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from servo_cell import ARM, HORIZON, ExactPlant, N, Servo, far_goal, make_contract, near_goal, tcp, violations
@@ -20,6 +21,7 @@ from robostral.runtime.lockstep import LockStep
 from robostral.runtime.loopback import Loopback
 from robostral.runtime.options import LoopOptions
 from robostral.runtime.records import Answer
+from robostral.signals import obs_field
 
 DT = 0.002
 SOFT = Impedance((1000.0,) * 3 + (10.0,) * 3, (1.0,) * 6, 0.0)
@@ -34,13 +36,14 @@ class TorquePlant(Loopback):
 
     def __init__(self, payload: tuple[float, list[float]] | None = None) -> None:
         super().__init__("ur5e", 1.0 / DT)
-        self.info = replace(self.info, name="torque", command_modes=(JOINT_TORQUE,))
+        self.info = replace(self.info, name="torque", command_modes=(JOINT_TORQUE,), senses=("wrench",))
         self.chain = ARM.chain.with_payload(*payload) if payload else ARM.chain
         self.push, self.status, self.frozen_ns = np.zeros(N), PlantStatus.OK, 0
-        self.written, self.stops = [], 0
+        self.written, self.stops, self.wrench = [], 0, np.zeros(6)
 
     def read(self, state):
         super().read(state)
+        state.wrench[:] = self.wrench
         state.t_ns = self.frozen_ns or state.t_ns
         return self.status
 
@@ -56,9 +59,9 @@ class TorquePlant(Loopback):
         self.stops += 1
 
 
-def armed(plant=None, options=None):
+def armed(plant=None, options=None, contract=CONTRACT):
     plant = plant or TorquePlant()
-    cell = LockStep(plant, ARM, Servo(CONTRACT), options=options)
+    cell = LockStep(plant, ARM, Servo(contract), options=options)
     cell.tick()
     assert cell.ask("rearm") == Answer.DONE
     return cell, plant
@@ -161,12 +164,16 @@ def test_a_stop_in_mid_motion_ends_in_a_held_arm_and_a_new_arming_does_not_jerk(
     assert violations(cell.rows) == torque_violations(cell.rows) == 0
 
 
-@pytest.mark.parametrize("fault", ["no data", "not a number", "frozen"])
+@pytest.mark.parametrize("fault", ["no data", "not a number", "no wrench", "frozen"])
 def test_without_measurements_only_the_plants_own_stop_is_left(fault):
-    cell, plant = armed()
+    feeling = msgspec.structs.replace(CONTRACT, obs=(obs_field("wrench", ARM.chain), *CONTRACT.obs))
+    cell, plant = armed(contract=feeling)
     cell.ask("goal", *far_goal())
     cell.tick(300)
-    if fault == "no data":
+    assert cell.mode == Mode.RUN
+    if fault == "no wrench":
+        plant.wrench[3] = np.nan
+    elif fault == "no data":
         plant.status = PlantStatus.NO_DATA
     elif fault == "not a number":
         plant.dq[2] = np.nan

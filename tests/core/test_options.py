@@ -40,3 +40,8 @@ def test_the_law_names_the_command_mode_that_it_needs():
     with pytest.raises(ConfigError, match=r"driver 'sim' takes no joint_torque.*\(modes: joint_position\)"):
         check_abilities(soft, INFO)
     check_abilities(soft, replace(INFO, command_modes=("joint_position", "joint_torque")))
+
+
+def test_a_driver_that_feels_is_enough_for_a_policy_by_feel():
+    other = msgspec.structs.replace(PLAIN, obs=(*PLAIN.obs, obs_field("wrench", load_arm("ur5e").chain)))
+    check_abilities(other, replace(INFO, senses=("wrench",)))

@@ -3,11 +3,16 @@
 import numpy as np
 import pytest
 from robostral_sims.driver import DEAD_MAN_PERIODS, SimDriver
+from robostral_sims.scene import load_mounted, load_scene
 
 from robostral.arm import load_arm
+from robostral.bundle import OnnxPolicy, load
 from robostral.driver import DriverState, PlantStatus, load_driver
 from robostral.errors import DriverError, UnknownName
 from robostral.kinematics.gravity import gravity
+from robostral.oracle import count_torque_violations, count_violations
+from robostral.runtime.lockstep import LockStep
+from robostral.runtime.records import Answer
 
 
 @pytest.fixture
@@ -101,6 +106,32 @@ def test_torques_that_stay_away_leave_the_arm_to_its_servos(driver):
     assert driver.write_torque(np.full(6, np.nan)) == driver.write_torque(np.zeros(7)) == PlantStatus.REFUSED
     driver.stop()
     assert driver.write_torque(hold) == PlantStatus.NOT_RUNNING
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_the_shipped_policy_of_feel_and_torques_inserts_its_peg_in_the_loop(seed):
+    arm = load_mounted(load_scene("panda-peg_insert").arms[0])
+    plant = SimDriver("panda", task="PegInsert", seed=seed, realtime=False)
+    plant.connect()
+    policy = OnnxPolicy(load("panda-peg_insert-v1"))
+    cell = LockStep(plant, arm, policy, plant.advance)
+    cell.tick()
+    assert cell.ask("rearm") == Answer.DONE
+    assert cell.ask("goal", *plant.told) == Answer.DONE
+    cell.run_until(lambda status: plant.judge().success or status.mode != "RUN", limit_s=15.0)
+    assert plant.judge().success
+    written, limits = cell.rows[cell.rows["written"] == 1], arm.limits.array
+    found = count_violations(written["q_c"], 0.002, limits) | count_torque_violations(written["tau_c"], 0.002, limits)
+    assert {name: finding["violations"] for name, finding in found.items()} == dict.fromkeys(found, 0)
+    assert np.linalg.norm(written["wrench"][:, :3], axis=1).max() > 2.0, "it has felt the surface"
+    plant.close()
+
+
+def test_only_a_cell_with_a_task_has_something_to_judge(driver):
+    driver.connect()
+    assert driver.info.senses == ()
+    with pytest.raises(DriverError, match="task"):
+        driver.judge()
 
 
 def test_an_engine_that_knows_no_torques_says_so():
