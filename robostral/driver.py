@@ -41,7 +41,7 @@ class DriverInfo:
     command_modes: tuple[str, ...]
     rate_hz: float
     senses: tuple[str, ...] = ()
-    """What it measures beside its joints: `wrench`."""
+    """What it measures beside position and velocity: `tau` of its motors (a model's torques are none), `wrench`."""
 
 
 class DriverState:

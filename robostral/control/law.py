@@ -18,6 +18,9 @@ from robostral.guard import table as at
 from robostral.guard.kernels import begin_stop
 from robostral.guard.table import Reason
 from robostral.guard.torque import energy_kernel, torque_kernel, torque_stop_kernel
+from robostral.identified import IdentifiedArm
+from robostral.identified.friction import FEATURES, STATE_COLUMNS, friction_kernel, new_state
+from robostral.identified.torque import scratch
 from robostral.jit import kernel
 from robostral.kinematics.codes import OK
 from robostral.kinematics.gravity import gravity_kernel
@@ -28,6 +31,8 @@ JOINT_POSITION, JOINT_TORQUE = "joint_position", "joint_torque"
 PASSED, LIMITED, NOT_FINITE = int(Reason.PASSED), int(Reason.LIMITED), int(Reason.NOT_FINITE)
 ENERGY, COMMAND = int(Reason.ENERGY), int(Reason.COMMAND)
 
+Friction = tuple[FloatArray, FloatArray, FloatArray]
+"""Weights of the identified friction, its state, and work space."""
 STOP_DAMPING = 0.05
 """Damping of a torque-mode stop: share of each joint's torque limit per rad/s [s/rad]; ours."""
 
@@ -77,35 +82,39 @@ class TorqueLaw:
     Args:
         guard: Guard of the arm; its chain must be that of the arm with its load, under the gravity of its base.
         impedance: The law's figures, as the contract has them.
+        identified: The arm as its logs told, whose friction is fed forward; None feeds none.
 
     Attributes:
-        tables: (gains, room, joints), the last arguments of `torque_law_kernel` but `q, dq` and the command.
+        tables: (gains, friction, room, joints), the last arguments of `torque_law_kernel` but `q, dq` and the command.
 
     Note:
         Real-time: no exception, no allocation beyond Python's own call.
     """
 
-    def __init__(self, guard: Guard, impedance: Impedance) -> None:
+    def __init__(self, guard: Guard, impedance: Impedance, identified: IdentifiedArm | None = None) -> None:
         gains = pack_gains(np.array(impedance.stiffness), np.array(impedance.damping_ratio), impedance.null_stiffness)
-        self._guard = guard
-        self.tables = (gains, impedance_workspace(guard.chain), np.zeros((4, guard.chain.n)))
+        n, self._guard = guard.chain.n, guard
+        weights = np.zeros((0, FEATURES)) if identified is None else identified.weights.copy()
+        self._friction = np.zeros((n, STATE_COLUMNS))
+        friction = weights, self._friction, scratch()
+        self.tables = (gains, friction, impedance_workspace(guard.chain), np.zeros((4, n)))
 
     def reset(self, q: FloatArray) -> None:
         """Begin at rest at `q` [rad], shape (n,), held against gravity."""
-        _, room, joints = self.tables
+        _, _, room, joints = self.tables
+        self._friction[:] = new_state(len(q))
         gravity_kernel(self._guard.chain.model, q, room[0], joints[1])
         self._guard.reset_torque(joints[1])
 
     def __call__(self, q: FloatArray, dq: FloatArray, command: FloatArray) -> int:
         """Fill `command` [N·m], shape (n,), always finite and inside the limits; see `torque_law_kernel`."""
-        gains, room, joints = self.tables
-        return int(torque_law_kernel(*self._guard.tables, gains, q, dq, room, joints, command))
+        return int(torque_law_kernel(*self._guard.tables, q, dq, *self.tables, command))
 
 
-def law_of(contract: Contract, guard: Guard) -> Law:
-    """Make the law of a contract for one arm and its guard."""
+def law_of(contract: Contract, guard: Guard, identified: IdentifiedArm | None = None) -> Law:
+    """Make the law of a contract for one arm and its guard; a law of torques feeds the friction found forward."""
     impedance = contract.action.impedance
-    return PositionLaw(guard) if impedance is None else TorqueLaw(guard, impedance)
+    return PositionLaw(guard) if impedance is None else TorqueLaw(guard, impedance, identified)
 
 
 @kernel
@@ -114,9 +123,10 @@ def torque_law_kernel(
     table: FloatArray,
     state: FloatArray,
     counts: NDArray[np.int64],
-    gains: FloatArray,
     q: FloatArray,
     dq: FloatArray,
+    gains: FloatArray,
+    friction: Friction,
     room: Room,
     joints: FloatArray,
     tau_c: FloatArray,
@@ -131,9 +141,10 @@ def torque_law_kernel(
         table: Limits of the guard.
         state: State of the guard.
         counts: Its counter per `Reason`.
-        gains: Of `robostral.control.impedance.pack_gains`.
         q: Measured positions [rad], shape (n,).
         dq: Measured velocities [rad/s], shape (n,).
+        gains: Of `robostral.control.impedance.pack_gains`.
+        friction: Weights of the identified friction, shape (n, 23), or (0, 23) for none; its state; work space.
         room: Of `impedance_workspace`.
         joints: Work space, its last row zeros, shape (4, n).
         tau_c: Filled with the command [N·m], shape (n,); always finite and inside the limits.
@@ -149,6 +160,13 @@ def torque_law_kernel(
         begin_stop(model, table, state, counts, NOT_FINITE)
         _hold_on(table, state, dq, damping, tau_d, tau_c)
         return int(state[at.META, at.LATCH])
+    weights, bristles, row = friction
+    if weights.shape[0] > 0:  # of the motion commanded: fed forward, it cannot oscillate
+        for i in range(tau_c.shape[0]):
+            damping[i] = abs(tau_d[i])
+        friction_kernel(weights, bristles, q_c, dq_c, damping, row, damping)
+        for i in range(tau_c.shape[0]):
+            tau_d[i] += damping[i]
     held = energy_kernel(model, table, q, dq, room[0], room[2], damping, tau_d)
     if held == ENERGY:
         begin_stop(model, table, state, counts, ENERGY)

@@ -11,7 +11,7 @@ from robostral.arm.chain import FloatArray
 from robostral.contract import Impedance
 from robostral.control.impedance import Room
 from robostral.control.interpolate import follow_kernel
-from robostral.control.law import TorqueLaw, torque_law_kernel
+from robostral.control.law import Friction, TorqueLaw, torque_law_kernel
 from robostral.guard import Guard
 from robostral.guard.kernels import measure_kernel, reference_kernel
 from robostral.jit import kernel
@@ -23,7 +23,6 @@ def impedance_tick_kernel(
     table: FloatArray,
     state: FloatArray,
     counts: NDArray[np.int64],
-    gains: FloatArray,
     q_seam: FloatArray,
     knots: FloatArray,
     dt_step: float,
@@ -31,6 +30,8 @@ def impedance_tick_kernel(
     speed: float,
     q: FloatArray,
     dq: FloatArray,
+    gains: FloatArray,
+    friction: Friction,
     room: Room,
     joints: FloatArray,
     tau_c: FloatArray,
@@ -42,7 +43,6 @@ def impedance_tick_kernel(
         table: Limits of the guard.
         state: State of the guard.
         counts: Its counter per `Reason`.
-        gains: Of `robostral.control.impedance.pack_gains`.
         q_seam: Set-point at which the chunk was taken over [rad], shape (n,).
         knots: Set-points at the end of each chunk step [rad], shape (H, n).
         dt_step: Duration of a chunk step [s].
@@ -50,6 +50,8 @@ def impedance_tick_kernel(
         speed: How fast time in the chunk advances, 1 for real time.
         q: Measured positions [rad], shape (n,).
         dq: Measured velocities [rad/s], shape (n,).
+        gains: Of `robostral.control.impedance.pack_gains`.
+        friction: As `robostral.control.law.torque_law_kernel` has it.
         room: Of `impedance_workspace`.
         joints: Work space, its last row zeros, shape (4, n).
         tau_c: Filled with the command [N·m], shape (n,); always finite and inside the limits.
@@ -61,7 +63,7 @@ def impedance_tick_kernel(
     measure_kernel(model, table, state, counts, q)
     follow_kernel(table, state, q_seam, knots, dt_step, t, speed, q_d)
     code = reference_kernel(model, table, state, counts, q_d)
-    return max(code, torque_law_kernel(model, table, state, counts, gains, q, dq, room, joints, tau_c))
+    return max(code, torque_law_kernel(model, table, state, counts, q, dq, gains, friction, room, joints, tau_c))
 
 
 class ImpedanceTick:
@@ -95,9 +97,8 @@ class ImpedanceTick:
         speed: float = 1.0,
     ) -> int:
         """Fill `tau_c` [N·m], shape (n,), for the tick that ends at `t`; see `impedance_tick_kernel`."""
-        gains, room, joints = self._law.tables
         return int(
             impedance_tick_kernel(
-                *self._guard.tables, gains, q_seam, knots, dt_step, t, speed, q, dq, room, joints, tau_c
+                *self._guard.tables, q_seam, knots, dt_step, t, speed, q, dq, *self._law.tables, tau_c
             )
         )

@@ -13,11 +13,13 @@ from robostral import driver as drivers
 from robostral.arm import Arm, Chain
 from robostral.bundle import Bundle
 from robostral.bundle import load as load_bundle
+from robostral.bundle.trust import Plant
 from robostral.contract import Sealed
 from robostral.control.law import command_mode_of, law_of
 from robostral.driver import Driver, DriverInfo, load_driver
 from robostral.errors import ConfigError, ContractMismatch, RequirementsNotMet
 from robostral.guard import Guard, Workspace
+from robostral.identified import ContactObserver, IdentifiedArm, load_arm_bundle
 from robostral.requirements import check_profile, check_requirements
 from robostral.runtime import pace, realtime
 from robostral.runtime.config import DriverConfig, RunConfig
@@ -75,7 +77,11 @@ def check_fit(config: RunConfig, info: DriverInfo, arm: Arm, bundle: Bundle) -> 
 
 def options_of(config: RunConfig, bundle: Bundle, session: int, info: DriverInfo, arm: Arm) -> LoopOptions:
     """Translate the preset for the loop."""
-    box, mode = config.workspace, command_mode_of(bundle.sealed.contract)
+    box, mode, identified = config.workspace, command_mode_of(bundle.sealed.contract), None
+    if config.identified is not None:
+        trust = Path(config.trust) if config.trust else None
+        plant: Plant = "twin" if info.is_twin else "real"
+        identified = load_arm_bundle(config.identified, plant=plant, trusted_keys=trust)
 
     def fits(chain: Chain) -> bool:
         try:
@@ -92,6 +98,8 @@ def options_of(config: RunConfig, bundle: Bundle, session: int, info: DriverInfo
         keep_out=config.keep_out,
         payload=config.payload,
         energy=np.inf if config.energy is None else config.energy,
+        identified=identified,
+        stop_on_contact=config.stop_on_contact,
         reduced=config.reduced,
         max_chunk_age_s=config.max_chunk_age_s,
         speed=config.speed,
@@ -103,7 +111,7 @@ def options_of(config: RunConfig, bundle: Bundle, session: int, info: DriverInfo
     )
 
 
-def warm_up(arm: Arm, sealed: Sealed, dt: float) -> None:
+def warm_up(arm: Arm, sealed: Sealed, dt: float, identified: IdentifiedArm | None = None) -> None:
     """Compile every kernel of a tick, or load it from its cache, on parts of its own: nothing of the run is touched."""
     guard, n = Guard(arm.chain, arm.limits, dt), arm.chain.n
     signals, action = Signals(sealed.contract, arm.chain), sealed.contract.action
@@ -121,7 +129,9 @@ def warm_up(arm: Arm, sealed: Sealed, dt: float) -> None:
     guard.step(q_d)
     guard.coast()
     guard.measure(q)
-    law_of(sealed.contract, guard)(q, q_d, np.empty(n))
+    law_of(sealed.contract, guard, identified)(q, q_d, np.empty(n))
+    if identified is not None:
+        ContactObserver(identified, arm.chain, dt).step(q, q_d, np.zeros(n))
     guard.brake()
     signals.observe(q, q_d, q_d, external, obs, np.zeros(signals.sensor_size))
     Reporter(Mailbox(sizes_of(sealed.contract, arm)), arm.chain).publish(q, q_d, q_d, external)
@@ -140,8 +150,9 @@ def build_loop(config: RunConfig, driver: Driver, mailbox: Mailbox, clock: realt
     trust = Path(config.trust) if config.trust else None
     bundle = load_bundle(config.bundle, plant="twin" if info.is_twin else "real", trusted_keys=trust)
     check_fit(config, info, arm, bundle)
-    loop = Loop(driver, arm, bundle.sealed, mailbox, clock, options_of(config, bundle, session, info, arm))
-    warm_up(arm, bundle.sealed, loop.dt)
+    options = options_of(config, bundle, session, info, arm)
+    loop = Loop(driver, arm, bundle.sealed, mailbox, clock, options)
+    warm_up(arm, bundle.sealed, loop.dt, options.identified)
     return loop
 
 

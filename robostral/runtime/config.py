@@ -48,6 +48,9 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         payload: What the flange carries: mass [kg] and centre of mass in it, x y z [m]; for policies in torque mode,
             whose law holds it up. A position controller is told by `robostral ctl payload`.
         energy: Greatest kinetic energy of the arm in torque mode [J]; None sets no bound.
+        identified: Arm bundle of `robostral identify`, for a driver that measures torques: inertias and friction for
+            the law of torques, and the torques from outside in the log; None for none.
+        stop_on_contact: Stop where a torque from outside passes the bundle's thresholds, with its rate of false alarms.
         reduced: Limit the tcp to 250 mm/s, for work with people in the cell.
         max_chunk_age_s: The site's own cap on the age of a chunk [s]; the contract's `chunk_valid_s` holds anyway.
         speed: Speed override at the start, (0, 1].
@@ -71,6 +74,8 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keep_out: tuple[KeepOut, ...] = ()
     payload: tuple[float, float, float, float] | None = None
     energy: float | None = None
+    identified: str | None = None
+    stop_on_contact: bool = False
     reduced: bool = False
     max_chunk_age_s: float = 1.0
     speed: float = 1.0

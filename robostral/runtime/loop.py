@@ -10,12 +10,13 @@ from robostral.contract import Sealed
 from robostral.control.law import JOINT_TORQUE, command_mode_of, law_of
 from robostral.driver import Driver, PlantStatus
 from robostral.guard import Reason, cell_guard
+from robostral.identified import ContactObserver
 from robostral.runtime import realtime, records
 from robostral.runtime.external import External
 from robostral.runtime.ladder import RUNGS, TABLE, Cause, Event, Ladder, Mode, Rung
 from robostral.runtime.mailbox import Mailbox
 from robostral.runtime.motion import Motion
-from robostral.runtime.options import LoopOptions, home_of, pose_matrix
+from robostral.runtime.options import LoopOptions, check_identified, home_of, pose_matrix
 from robostral.runtime.plant import Plant
 from robostral.runtime.questions import Questions
 from robostral.runtime.records import Answer, Op, Record
@@ -79,7 +80,8 @@ class Loop:
             Mode.HOLD: self._hold, Mode.IDLE: self._stay, Mode.MOVING: self._move, Mode.JOG: self._jog,
             Mode.RUN: self._follow, Mode.COAST: self._follow, Mode.BRAKE: self._brake, Mode.FAULT: self._nothing,
         }  # fmt: skip
-        self._build(arm.chain)
+        check_identified(options, driver.info)
+        self._build((options.identified.mounted(arm) if options.identified else arm).chain)
 
     def _build(self, unloaded: Chain) -> None:
         """Make, or make anew at rest, everything that depends on the chain, its tool and its payload."""
@@ -89,7 +91,8 @@ class Loop:
             replace(self._arm, chain=chain), self._sealed.contract.action.kind, self.dt, options.workspace,
             keep_out=options.keep_out, reduced=options.reduced, energy=options.energy,
         )  # fmt: skip
-        self._law = law_of(self._sealed.contract, self.guard)
+        self._law = law_of(self._sealed.contract, self.guard, options.identified)
+        self._plant.observer = ContactObserver(options.identified, chain, self.dt) if options.identified else None
         self.motion = Motion(self.guard, options.speed)
         self.questions = Questions(self._sealed.contract, signals, self.guard, self._mailbox, self._clock, options)
         self.questions.begin(self._session)
@@ -143,6 +146,8 @@ class Loop:
             self._lose_plant()
         elif self.ladder.mode in _MOVING:
             self._check(self.guard.measure(self._plant.state.q))
+        if self._plant.touched and self._options.stop_on_contact:
+            self._on(Event.STOP, Cause.CONTACT)
         if self._leaving:
             self._on(Event.STOP, Cause.LEAVING)
             self.left = self._changed = self.ladder.mode in {Mode.HOLD, Mode.FAULT}
@@ -358,15 +363,14 @@ class Loop:
     def _record(self, began: int, wakeup_ns: int, overruns: int, written: int) -> None:
         row = self._row
         row["t_ns"], row["tick"], row["session"] = began, self._tick, self._session
-        row["mode"], row["cause"], row["plant"] = self.ladder.mode, self.ladder.cause, self._plant.status
+        row["mode"], row["cause"] = self.ladder.mode, self.ladder.cause
         row["guard"], row["written"], row["rung"] = self._guard_reason, written, self._rung(began)
         row["wakeup_ns"], row["overrun"], row["speed"] = wakeup_ns, overruns, self.motion.speed
         self.questions.record(row)
-        row["q"], row["dq"], row["q_c"] = self._plant.state.q, self._plant.state.dq, self._out
-        row["tau"] = self._plant.state.tau
+        self._plant.record(row)
+        row["q_c"], row["goal"] = self._out, self._external.value
         if self._torque_mode:
-            row["tau_c"], row["wrench"] = self._command, self._plant.state.wrench
-        row["goal"] = self._external.value
+            row["tau_c"] = self._command
         self._mailbox.ticks.push(row)
 
     def _rung(self, now_ns: int) -> Rung:
@@ -385,11 +389,8 @@ class Loop:
         status["overruns"], status["dropped_rows"] = overruns, self._mailbox.ticks.dropped
         status["guard_passed"] = guard.counts[Reason.PASSED] + guard.counts[Reason.LIMITED]
         status["guard_rejected"] = guard.rejected
-        status["wakeups"], status["late_wakeups"], status["worst_wakeup_us"] = (
-            test.count,
-            test.late,
-            1e-3 * test.worst_ns,
-        )
+        status["wakeups"], status["late_wakeups"] = test.count, test.late
+        status["worst_wakeup_us"] = 1e-3 * test.worst_ns
         self.questions.tell(status)
         status["stops"], status["left"] = self.ladder.stops, self.left
         self._report.publish(self._plant.state.q, self._plant.state.dq, self._out, self._external.value)

@@ -30,7 +30,7 @@ class Loopback:
 
     def __init__(self, arm: str = "ur5e", rate_hz: float = 500.0) -> None:
         model, modes = load_arm(arm), (JOINT_POSITION, JOINT_TORQUE)
-        self.info = DriverInfo("loopback", model.name, model.chain.joint_names, True, modes, rate_hz)
+        self.info = DriverInfo("loopback", model.name, model.chain.joint_names, True, modes, rate_hz, ("tau",))
         self.chain = model.chain
         self.q: NDArray[np.float64] = model.home.copy()
         self.dq, self._ddq, self._driven = np.zeros(model.chain.n), np.zeros(model.chain.n), False

@@ -77,7 +77,7 @@ class SimDriver:
         self._home, self._realtime = model.home, realtime
         self._period_ns = round(1e9 / rate_hz)
         modes = (JOINT_POSITION, JOINT_TORQUE) if engine in engine_names() else (JOINT_POSITION,)
-        senses = ("wrench",) if self._wrist else ()
+        senses = ("tau", "wrench") if self._wrist else ("tau",)
         self._info = DriverInfo("sim", model.name, model.chain.joint_names, True, modes, rate_hz, senses)
         self._q_c, self._tau_c = np.zeros((1, model.chain.n)), np.zeros(model.chain.n)
         self._q, self._dq, self._tau = np.zeros((3, model.chain.n))

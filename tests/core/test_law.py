@@ -36,7 +36,7 @@ class TorquePlant(Loopback):
 
     def __init__(self, payload: tuple[float, list[float]] | None = None) -> None:
         super().__init__("ur5e", 1.0 / DT)
-        self.info = replace(self.info, name="torque", command_modes=(JOINT_TORQUE,), senses=("wrench",))
+        self.info = replace(self.info, name="torque", command_modes=(JOINT_TORQUE,), senses=("tau", "wrench"))
         self.chain = ARM.chain.with_payload(*payload) if payload else ARM.chain
         self.push, self.status, self.frozen_ns = np.zeros(N), PlantStatus.OK, 0
         self.written, self.stops, self.wrench = [], 0, np.zeros(6)

@@ -129,7 +129,7 @@ def test_the_shipped_policy_of_feel_and_torques_inserts_its_peg_in_the_loop(seed
 
 def test_only_a_cell_with_a_task_has_something_to_judge(driver):
     driver.connect()
-    assert driver.info.senses == ()
+    assert driver.info.senses == ("tau",)
     with pytest.raises(DriverError, match="task"):
         driver.judge()
 
