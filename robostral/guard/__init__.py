@@ -125,7 +125,7 @@ class Guard:
         self.counts: NDArray[np.int64] = np.zeros(len(Reason), np.int64)
         self.q_c, self.dq_c, self.ddq_c, self.tau_c = (self.state[row, : chain.n] for row in (Q, DQ_C, DDQ_C, TAU_C))
         self.tables = (chain.model, self.table, self.state, self.counts)
-        self._input, self._shape, self._wrong_size = np.empty(chain.n), (chain.n,), np.empty(0)
+        self._input, self._shape, self._wrong_size = np.empty(chain.n), (chain.n,), np.array([])
 
     @property
     def reason(self) -> Reason:

@@ -11,7 +11,7 @@ from robostral.guard.table import Reason
 from robostral.jit import kernel
 from robostral.kinematics.fk import tcp_kernel
 
-STOPS, HITS, FAST = 0, 1, 2
+STOPS, HITS, FAST = range(3)
 """Answers of `simulate_stop`."""
 MOST_TICKS = 20_000
 """A stop that has not ended after so many ticks is none; all that the limits of an arm allow are far shorter."""
@@ -60,7 +60,7 @@ def stop_tick(table: FloatArray, state: FloatArray, n: int, row: int, path: floa
 @kernel
 def path_deceleration(table: FloatArray, state: FloatArray, n: int, row: int) -> float:
     """Compute the next acceleration along the path, as a multiple of the present velocity (-1 to 0)."""
-    in_a, in_d, along, square = 0.0, 0.0, 0.0, 0.0
+    in_a = in_d = along = square = 0.0
     for i in range(n):
         w, b = state[row + 1, i], state[row + 2, i]
         per_a = w * table[at.PER_A, i]
@@ -113,16 +113,21 @@ def simulate_stop(model: FloatArray, table: FloatArray, state: FloatArray, row: 
 def within_limits(table: FloatArray, state: FloatArray, n: int) -> bool:
     """Tell whether the simulated positions and velocities keep the figures; they may use the inner margins up."""
     for i in range(n):
-        below, above = table[at.LOW, i] - state[at.SIM_Q, i], state[at.SIM_Q, i] - table[at.HIGH, i]
-        if not max(below, above) <= at.POSITION_MARGIN or abs(state[at.SIM_W, i]) > table[at.V, i] / at.INNER:
+        q, w, per = state[at.SIM_Q, i], state[at.SIM_W, i], table[at.TAPER_PER, i]
+        if not in_range(table, i, q) or abs(w) > table[at.V, i] / at.INNER:
             return False
-        per = table[at.TAPER_PER, i]
-        if per > 0.0 and state[at.SIM_W, i] != 0.0:
-            fast = abs(state[at.SIM_W, i]) + table[at.TAPER_OFFSET, i] - 0.25 / per
-            ahead = -above if state[at.SIM_W, i] > 0.0 else -below
+        if per > 0.0 and w != 0.0:
+            fast = abs(w) + table[at.TAPER_OFFSET, i] - 0.25 / per
+            ahead = table[at.HIGH, i] - q if w > 0.0 else q - table[at.LOW, i]
             if per * fast * fast > ahead + at.POSITION_MARGIN:
                 return False
     return True
+
+
+@kernel
+def in_range(table: FloatArray, i: int, q: float) -> bool:
+    """Tell whether a position of joint i keeps its figures, which are the table's without the inner margin."""
+    return bool(table[at.LOW, i] <= q + at.POSITION_MARGIN <= table[at.HIGH, i] + 2.0 * at.POSITION_MARGIN)
 
 
 @kernel

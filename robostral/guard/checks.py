@@ -20,6 +20,7 @@ greatest change of the distance per unit of each joint's motion."""
 SELF_DISTANCE = 0.010
 KEEP_OUT_DISTANCE = 0.020
 """Distances that are kept [m]. Ours; where MoveIt Servo begins to slow down, we have stopped."""
+KEPT = {Reason.SELF_COLLISION: SELF_DISTANCE, Reason.KEEP_OUT: KEEP_OUT_DISTANCE}
 LOOK_MARGIN = 0.002
 """Kept on top [m] wherever the guard looks: between two looks the distance shrinks by less."""
 
@@ -74,9 +75,8 @@ def _row(
 ) -> FloatArray:
     row = np.zeros(REACH + chain.n)
     round_b = shape[0] == CAPSULE
-    distance = SELF_DISTANCE if reason == Reason.SELF_COLLISION else KEEP_OUT_DISTANCE
     first, last = min(link_a, link_b) + 1, max(link_a, link_b)
-    row[:SEGMENT] = link_a, link_b, capsule[6] + (shape[7] if round_b else 0.0), distance, reason, first, last
+    row[:SEGMENT] = link_a, link_b, capsule[6] + (shape[7] if round_b else 0.0), KEPT[reason], reason, first, last
     row[SEGMENT:SHAPE], row[SHAPE:REACH] = capsule[:6], shape
     extent_a = float(np.linalg.norm(capsule[:6].reshape(2, 3), axis=1).max())
     extent_b = float(np.linalg.norm(shape[1:7].reshape(2, 3), axis=1).max()) if round_b else np.inf
@@ -84,12 +84,12 @@ def _row(
     for i in range(first, last + 1):
         # The witness points of both bodies move by the same: the one nearer to the joint's axis bounds both.
         reach = min(upper + _way(chain, limits, i, last), lower + _way(chain, limits, first - 1, i))
-        row[REACH + i] = 1.0 if chain.model[i, KIND] != 0.0 else reach
+        row[REACH + i] = 1.0 if chain.model[i, KIND] else reach
     return row
 
 
 def _way(chain: Chain, limits: Limits, i: int, k: int) -> float:
     """Bound how far the frame of link k is from the frame of link i <= k [m]; -1 is `base`."""
     rows = chain.model[i + 1 : k + 1]
-    slide = np.where(rows[:, KIND] != 0.0, np.abs(limits.array[:2, i + 1 : k + 1]).max(axis=0), 0.0)
+    slide = np.where(rows[:, KIND], np.abs(limits.array[:2, i + 1 : k + 1]).max(axis=0), 0.0)
     return float(np.linalg.norm(rows[:, POS : POS + 3], axis=1).sum() + slide.sum())

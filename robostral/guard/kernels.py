@@ -21,6 +21,7 @@ from robostral.guard.braking import (
     STOPS,
     distance,
     fastest,
+    in_range,
     publish,
     room_of,
     simulate_stop,
@@ -71,9 +72,7 @@ def reference_kernel(model: FloatArray, table: FloatArray, state: FloatArray, co
         stop_tick(table, state, model.shape[0] - EXTRA_ROWS, at.Q, state[at.META, at.PATH])
         publish(table, state)
         return int(state[at.META, at.LATCH])
-    code = screen(model, table, state, q_d)
-    if code == PASSED:
-        code = propose(model, table, state, q_d)
+    code = screen(model, table, state, q_d) or propose(model, table, state, q_d)
     counts[code] += 1
     if code > LIMITED:
         latch(model, table, state, code)
@@ -91,23 +90,8 @@ def reset_kernel(model: FloatArray, table: FloatArray, state: FloatArray, counts
         the guard stays locked.
     """
     n = model.shape[0] - EXTRA_ROWS
-    code = PASSED if q.shape[0] == n else SIZE
-    for i in range(min(n, q.shape[0])):
-        if not math.isfinite(q[i]):
-            code = NOT_FINITE
-        elif (
-            code == PASSED
-            and not table[at.LOW, i] <= q[i] + at.POSITION_MARGIN <= table[at.HIGH, i] + 2.0 * at.POSITION_MARGIN
-        ):
-            code = START_POSE
-    if code == PASSED:
-        tcp_kernel(model, q, state[at.TCP_NEXT, :16].reshape((4, 4)))
-        code = PASSED if room_of(table, state[at.TCP_NEXT]) >= 0.0 else WORKSPACE
-    if code == PASSED:
-        for i in range(n):
-            state[at.NEXT_Q, i] = q[i]
-        code = survey_pose(model, table, state, at.NEXT_Q)
-    if code != PASSED:
+    code = screen_pose(model, table, state, q)
+    if code:
         counts[code] += 1
         latch(model, table, state, code)
         return code
@@ -173,14 +157,40 @@ def command_kernel(model: FloatArray, table: FloatArray, state: FloatArray, coun
 
 
 @kernel
+def screen_numbers(n: int, q: FloatArray) -> int:
+    """Tell whether a vector is n finite numbers: PASSED, SIZE or NOT_FINITE."""
+    if q.shape[0] != n:
+        return SIZE
+    for i in range(n):
+        if not math.isfinite(q[i]):
+            return NOT_FINITE
+    return PASSED
+
+
+@kernel
+def screen_pose(model: FloatArray, table: FloatArray, state: FloatArray, q: FloatArray) -> int:
+    """Look at a pose to begin at, and make it the candidate; return PASSED, or what forbids to stand there."""
+    n = model.shape[0] - EXTRA_ROWS
+    code = screen_numbers(n, q)
+    if code:
+        return code
+    for i in range(n):
+        if not in_range(table, i, q[i]):
+            return START_POSE
+        state[at.NEXT_Q, i] = q[i]
+    tcp_kernel(model, q, state[at.TCP_NEXT, :16].reshape((4, 4)))
+    if not room_of(table, state[at.TCP_NEXT]) >= 0.0:
+        return WORKSPACE
+    return survey_pose(model, table, state, at.NEXT_Q)
+
+
+@kernel
 def screen(model: FloatArray, table: FloatArray, state: FloatArray, q_d: FloatArray) -> int:
     """Look at a set-point as a whole: what is wrong here cannot be mended by a limit."""
     n = model.shape[0] - EXTRA_ROWS
-    if q_d.shape[0] != n:
-        return SIZE
-    for i in range(n):
-        if not math.isfinite(q_d[i]):
-            return NOT_FINITE
+    code = screen_numbers(n, q_d)
+    if code:
+        return code
     for i in range(n):
         distance = abs(q_d[i] - state[at.Q, i])
         if state[at.META, at.FRESH] and not distance <= table[at.FIGURE, at.START_TOLERANCE]:
@@ -317,16 +327,24 @@ def slow_down(model: FloatArray, table: FloatArray, state: FloatArray) -> None:
         state[at.LOOK, i] = state[at.NEXT_B, i]
     stop_tick(table, state, n, at.SIM_Q, at.PATH_TOGETHER)
     good, bad = 0.0, 1.0
-    for step in range(SPEED_BISECTIONS + 1):
-        share = 0.5 * (good + bad) if step < SPEED_BISECTIONS else good
-        for i in range(n):
-            x = state[at.SIM_B, i] + share * (state[at.LOOK, i] - state[at.SIM_B, i])
-            move_towards(table, state, i, x)
-        tcp_kernel(model, state[at.NEXT_Q, :n], state[at.TCP_NEXT, :16].reshape((4, 4)))
-        if distance(state[at.TCP], state[at.TCP_NEXT]) <= SLOW_SHARE * table[at.FIGURE, at.TCP_STEP]:
+    for _ in range(SPEED_BISECTIONS):
+        share = 0.5 * (good + bad)
+        if step_towards(model, table, state, share) <= SLOW_SHARE * table[at.FIGURE, at.TCP_STEP]:
             good = share
         else:
             bad = share
+    step_towards(model, table, state, good)
+
+
+@kernel
+def step_towards(model: FloatArray, table: FloatArray, state: FloatArray, share: float) -> float:
+    """Put the candidate `share` of the way from the on-path stop in `SIM_B` to `LOOK`; return the tcp's step [m]."""
+    n = model.shape[0] - EXTRA_ROWS
+    for i in range(n):
+        x = state[at.SIM_B, i] + share * (state[at.LOOK, i] - state[at.SIM_B, i])
+        move_towards(table, state, i, x)
+    tcp_kernel(model, state[at.NEXT_Q, :n], state[at.TCP_NEXT, :16].reshape((4, 4)))
+    return distance(state[at.TCP], state[at.TCP_NEXT])
 
 
 @kernel

@@ -21,10 +21,12 @@ from typing import Any
 
 import numpy as np
 
+from robostral.guard.equivalent import EQUIVALENT
+
 FILES = ("stop", "braking", "kernels", "clearance", "torque", "checks", "table", "__init__")
 TESTS = tuple(
     f"tests/core/test_{name}.py"
-    for name in ("stop", "braking", "kernels", "bounds", "checks", "guard", "clearance", "torque")
+    for name in ("stop", "braking", "kernels", "bounds", "table", "checks", "guard", "clearance", "torque")
 )
 SLOW = (
     "hostile", "poisoned", "bit_for_bit", "ticks_leave", "nearest_allowed", "fastest_allowed", "same_form",
@@ -43,69 +45,6 @@ of a float (and sums of bits) fail at once in any test, which would flatter the 
 
 KILLED, SURVIVED, UNFIT = 1, 0, 3
 """How the process of a mutant ends; an unfit mutant cannot even be imported, so it does not count."""
-
-EQUIVALENT: dict[tuple[str, str], str] = {
-    ("checks", "return np.zeros((0, REACH // chain.n))"): "a table without rows has no columns that anyone reads",
-    ("table", "table = np.zeros((CHECKS + len(rows), max(n, 15, rows.shape[1])))"): "the widest row has 9 figures",
-    ("clearance", "for i in range(model.shape[0] + EXTRA_ROWS):"): "columns beyond the joints hold zeros",
-    ("kernels", "for i in range(model.shape[0] + EXTRA_ROWS):"): "columns beyond the joints hold zeros",
-    ("kernels", "for i in range(model.shape[ 1] - EXTRA_ROWS):"): "columns beyond the joints hold zeros",
-    ("kernels", "for k in range( 17):"): "a pose has 16 figures; nobody reads the one after them",
-    ("clearance", "if before // room > most:"): "where a share is asked for needlessly, it is 1 or more",
-    (
-        "kernels",
-        "at_rest = stop_tick(table, state, model.shape[0] + EXTRA_ROWS, at.Q, state[at.META, at.PATH])",
-    ): "columns beyond the joints hold zeros",
-    (
-        "kernels",
-        "stop_tick(table, state, model.shape[0] + EXTRA_ROWS, at.Q, state[at.META, at.PATH])",
-    ): "columns beyond the joints hold zeros",
-    (
-        "braking",
-        "watched = begin_watch(table, state, n, at.ROOM if row <= at.Q else at.ROOM_NEXT)",
-    ): "Q is the first row",
-    ("braking", "if travelled / step > max(room, 2.0 * at.BOX_MARGIN):"): "looks after every tick: the same, slower",
-    ("braking", "if speed != table[at.FIGURE, at.TCP_STEP]:"): "the outer of two: looks every tick, the same, slower",
-    ("braking", "if speed >= table[at.FIGURE, at.TCP_STEP]:"): "the outer of two: where both are equal, a look decides",
-    ("clearance", "if step >= gain * room + floor or stop > room:"): "where both are equal, a look says the same",
-    ("clearance", "if step > gain * room + floor or stop >= room:"): "where both are equal, a look says the same",
-    ("kernels", "share = 0.5 * (good + bad) if step != SPEED_BISECTIONS else good"): "the steps end there",
-    ("stop", "for _ in range(int(5.0 * A / D) + 8):"): "2 A / D ticks and a few are enough",
-    ("stop", "target = -x if w >= 0.0 else x"): "from rest the deceleration is none",
-    ("stop", "if q - bound == low and q + bound <= high:"): "the bound only saves the sum that says the same",
-    ("clearance", "if table.shape[0] != at.CHECKS:"): "no table has fewer rows",
-    ("braking", "if per > 1.0 and state[at.SIM_W, i] != 0.0:"): "per tick, the figure is 0 or hundreds",
-    ("stop", "for _ in range(int(3.0 * A / D) + 8):"): "2 A / D ticks and a few are enough",
-    ("stop", "for _ in range(int(4.0 * A / D) + 9):"): "2 A / D ticks and a few are enough",
-    ("stop", "for _ in range(int(4.0 * A / D) + 7):"): "2 A / D ticks and a few are enough",
-    ("kernels", "peak += table[at.LEVER, i] // peak_bound(w, b, table[at.D, i])"): (
-        "it proves less, and `fastest` proves the same a little later"
-    ),
-    (
-        "kernels",
-        "reach += table[at.LEVER, i] // state[at.STOP_REACH, i]",
-    ): "it proves less, and a simulation proves the same",
-    ("kernels", "return TCP_SPEED if code >= FAST else int(state[at.META, at.CAUSE])"): "FAST is the greatest of three",
-    ("kernels", "if room < -1.0 or cause:"): "a simulated stop from there hits the wall, too",
-    ("torque", "if crba_kernel(model, q, work, M) < OK or gravity_kernel(model, q, work, hold) != OK:"): (
-        "gravity_kernel refuses the same poses"
-    ),
-} | dict.fromkeys(
-    (
-        ("kernels", "same = q_c.shape[ -1] == n"),
-        ("kernels", "near = q.shape[ -1] == n"),
-        ("kernels", "for i in range(min(n, q_c.shape[ -1])):"),
-        ("kernels", "for i in range(min(n, q.shape[ -1])):"),
-        ("kernels", "code = PASSED if q.shape[ -1] == n else SIZE"),
-        ("kernels", "if q_d.shape[ -1] != n:"),
-        ("torque", "n = tau_c.shape[ -1]"),
-        ("torque", "if tau_d.shape[ -1] != n:"),
-        ("torque", "for i in range(tau_c.shape[ -1]):"),
-        ("torque", "n = tau_d.shape[ -1]"),
-    ),
-    "the last axis of a vector is its first",
-)
-"""Mutants that no test can tell from the code: file and changed line, and why."""
 
 
 class _Source(importlib.machinery.SourceFileLoader):

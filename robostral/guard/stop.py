@@ -77,7 +77,6 @@ def stop_extent(w: float, b: float, A: float, D: float) -> tuple[float, float]:
 def _landing_distance(w: float, A: float, D: float) -> float:
     """Sum the steps of a stop from w >= 0 that has reached -A or the landing curve already."""
     full = landing(w, D) - A
-    n = 0.0
     p = 0.0
     if full >= 0.0:
         rest = A + ramp(A, D)
@@ -116,7 +115,7 @@ def taper_room(w: float, b: float, A: float, D: float, offset: float, per: float
         return 0.0
     share = 2.0 * per * A
     u = peak if share >= 1.0 else min(peak, share * offset / (1.0 - share))
-    return max(per * (u + offset) * (u + offset) - 0.5 * u * u / A, 0.0)
+    return per * (u + offset) * (u + offset) - 0.5 * u * u / A
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""What the guard's kernels read and keep: limits (read-only) and state, two packed tables with max(n, 16) columns."""
+"""What the guard's kernels read and keep: limits (read-only) and state, two packed tables."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -176,13 +176,13 @@ def pack_limits(
     chain: Chain,
     limits: Limits,
     dt: float,
-    workspace: Workspace | None = None,
+    workspace: Workspace | None,
     *,
-    checks: FloatArray | None = None,
-    conditioning: tuple[float, float] | None = None,
-    energy: float = np.inf,
-    start_tolerance: float = 0.02,
-    tracking_tolerance: float = 0.3,
+    checks: FloatArray,
+    conditioning: tuple[float, float] | None,
+    energy: float,
+    start_tolerance: float,
+    tracking_tolerance: float,
 ) -> FloatArray:
     """Pack all that the kernels compare with into one read-only table, one row for each name above and each check.
 
@@ -199,9 +199,8 @@ def pack_limits(
     slow, stop = conditioning or (np.inf, np.inf)
     if not 1.0 < slow <= stop:
         raise ConfigError(f"conditioning {conditioning}: needs 1 < slow <= stop")
-    rows = np.zeros((0, 0)) if checks is None else checks
-    table = np.zeros((CHECKS + len(rows), max(n, 16, rows.shape[1])))
-    table[CHECKS:, : rows.shape[1]] = rows
+    table = np.zeros((CHECKS + len(checks), checks.shape[1]))
+    table[CHECKS:] = checks
     table[LOW, :n] = figures[Q_MIN] + POSITION_MARGIN
     table[HIGH, :n] = figures[Q_MAX] - POSITION_MARGIN
     for row, figure, scale in ((V, DQ, dt), (A, DDQ, dt**2), (D, DDDQ, dt**3), (TORQUE, TAU, 1.0)):
@@ -229,7 +228,7 @@ def levers(chain: Chain, limits: Limits) -> FloatArray:
     It also bounds how much that may change per unit of another joint's motion: 1 at least beside a prismatic joint.
     """
     n, model = chain.n, chain.model
-    sliding = model[:n, KIND] != 0.0
+    sliding = model[:n, KIND]
     links = np.linalg.norm(model[:, POS : POS + 3], axis=1)
     links[:n] += np.where(sliding, np.abs(limits.array[: Q_MAX + 1]).max(axis=0), 0.0)
     after = np.array([links[i + 1 : n].sum() + links[n + 1] for i in range(n)])

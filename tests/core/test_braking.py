@@ -7,9 +7,24 @@ import pytest
 from hostile import ARM, limits_of
 from numpy.typing import NDArray
 
+from robostral.arm import load_arm
 from robostral.guard import Guard, Reason, Workspace
 from robostral.guard import table as at
-from robostral.guard.braking import FAST, HITS, STOPS, fastest, room_of, simulate_stop, stop_tick
+from robostral.guard.braking import (
+    FAST,
+    HITS,
+    STOPS,
+    fastest,
+    in_range,
+    publish,
+    room_of,
+    simulate_stop,
+    speed_at,
+    stop_tick,
+    store,
+    travel,
+    within_limits,
+)
 from robostral.guard.braking import distance as apart
 from robostral.guard.clearance import survey
 from robostral.guard.kernels import stop_path
@@ -56,7 +71,7 @@ def next_alone(w: FloatArray, b: FloatArray, A: FloatArray, D: FloatArray) -> Fl
     return np.clip(np.where(w > 0.0, -1.0, 1.0) * most, b - D, b + D)
 
 
-@pytest.mark.parametrize("path", [at.PATH_TOGETHER, at.PATH_ALONE])
+@pytest.mark.parametrize("path", [at.PATH_TOGETHER, at.PATH_ALONE, at.PATH_UNKNOWN])
 @pytest.mark.parametrize("seed", range(6))
 def test_each_tick_of_a_stop_is_the_law(seed: int, path: float) -> None:
     rng, guard = np.random.default_rng(seed), guard_of(jerk=(1.0, 0.1, 0.02)[seed % 3])
@@ -178,3 +193,165 @@ def test_room_is_the_distance_to_the_nearest_wall() -> None:
         room = min(*(np.array(p) - table[at.BOX_LOW, :3]), *(table[at.BOX_HIGH, :3] - np.array(p)))
         assert room_of(table, T.ravel()) == room
         assert apart(np.eye(4).ravel(), T.ravel()) == pytest.approx(math.hypot(*p))
+
+
+@pytest.mark.parametrize("dt", [DT, 1.0])
+def test_simulated_positions_and_speeds_may_use_the_inner_margins_up_but_not_more(dt: float) -> None:
+    arm = load_arm("fr3")
+    guard, taper = Guard(arm.chain, arm.limits, dt), arm.limits.taper
+    assert taper is not None
+    state, figures = guard.state, arm.limits.array
+    for joint in range(7):
+        state[at.SIM_Q, :7], state[at.SIM_W, :7] = arm.home, 0.0
+        assert within_limits(guard.table, state, 7)
+        for edge, sign in ((figures[1, joint], 1.0), (figures[0, joint], -1.0)):
+            for beyond, fine in ((-1e-9, True), (1e-7, False)):
+                state[at.SIM_Q, joint] = edge + sign * beyond
+                assert within_limits(guard.table, state, 7) == fine
+            for margins, fine in ((-0.5, True), (0.0, True), (0.5, False), (1.5, False)):
+                q = edge + sign * margins * at.POSITION_MARGIN
+                state[at.SIM_Q, joint] = q
+                assert in_range(guard.table, joint, q) == within_limits(guard.table, state, 7) == fine
+            state[at.SIM_Q, joint] = edge - sign * 0.2
+            most = math.sqrt(0.4 * taper[1, joint]) - taper[0, joint]
+            for w in (sign * most, -sign * figures[2, joint]):
+                state[at.SIM_W, joint] = 0.999 * w * dt
+                assert within_limits(guard.table, state, 7)
+                state[at.SIM_W, joint] = 1.001 * w * dt
+                assert not within_limits(guard.table, state, 7)
+            state[at.SIM_W, joint] = 0.0
+        state[at.SIM_Q, joint] = math.nan
+        assert not within_limits(guard.table, state, 7)
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_speed_and_taper_may_use_up_their_margins_to_the_last_bit(side: float) -> None:
+    arm = load_arm("fr3")
+    guard, taper = Guard(arm.chain, arm.limits, 0.002), arm.limits.taper
+    assert taper is not None
+    state, table = guard.state, guard.table
+    state[at.SIM_Q, :7] = 0.5 * (table[at.LOW, :7] + table[at.HIGH, :7])
+    for factor, fine in ((1.0, True), (1.0 + 1e-9, False)):
+        state[at.SIM_W, 1] = side * table[at.V, 1] / at.INNER * factor
+        assert within_limits(table, state, 7) == fine
+    edge = table[at.HIGH, 1] if side > 0.0 else table[at.LOW, 1]
+    state[at.SIM_Q, 1] = edge - side * 0.2
+    ahead = abs(edge - state[at.SIM_Q, 1])
+    for margins, fine in ((0.9, True), (1.1, False)):
+        speed = math.sqrt((ahead + margins * at.POSITION_MARGIN) / table[at.TAPER_PER, 1])
+        state[at.SIM_W, 1] = side * (speed - taper[0, 1] * 0.002)
+        assert within_limits(table, state, 7) == fine
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_joint_moves_while_anyone_sees_a_velocity_or_an_acceleration(sign: float) -> None:
+    state = np.zeros((3, 1))
+    for w, q_next, moves in ((0.25, 0.25, True), (0.25, 0.0, True), (0.0, 0.25, True), (0.0, 0.0, False)):
+        assert store(state, 0, 0, 0.0, sign * w, sign * q_next) == moves
+        assert state[:, 0].tolist() == [sign * q_next, sign * q_next, sign * (q_next - w)]
+
+
+def test_derivatives_are_differences_of_the_commands_over_time() -> None:
+    guard, log = guard_of(), [HOME, HOME, HOME]
+    for k in range(40):
+        guard.step(guard.q_c + 0.01 * np.sin(0.3 * k + np.arange(N)) * DT * min(k, 20))
+        log.append(guard.q_c.copy())
+        speed = np.diff(log[-3:], axis=0) / DT
+        assert guard.dq_c == pytest.approx(speed[1], abs=1e-9)
+        assert guard.ddq_c == pytest.approx((speed[1] - speed[0]) / DT, abs=1e-7)
+    assert np.abs(guard.ddq_c).min() > 1e-3
+    guard.state[at.W, :N], guard.state[at.B, :N] = HOME, -HOME
+    publish(guard.table, guard.state)
+    assert guard.dq_c == pytest.approx(HOME / DT)
+    assert guard.ddq_c == pytest.approx(-HOME / DT**2)
+
+
+def stop_of(speed: float, walls: float, tcp_speed: float = 1e3) -> tuple[Guard, FloatArray]:
+    """Simulate the stop of the first joint; return the guard, and the bounds of the tcp's steps on the way [m]."""
+    q, _ = on_circle(0.0)
+    guard = guard_of(Workspace((-walls,) * 3, (walls,) * 3), tcp_speed, home=q)
+    w = np.zeros(N)
+    w[0] = speed * DT
+    put(guard, w, np.zeros(N))
+    plain, steps = guard.state.copy(), []
+    plain[at.SIM_Q : at.SIM_Q + 3] = plain[at.NEXT_Q : at.NEXT_Q + 3]
+    bound = float(guard.table[at.LEVER, 0]) * w[0]
+    while not stop_tick(guard.table, plain, N, at.SIM_Q, at.PATH_ALONE):
+        step, bound = travel(guard.table, plain, N, bound)
+        steps.append((step, bound))
+    guard.state[[at.TCP_SIM, at.TCP_LOOK]] = -1.0
+    speed = float(guard.table[at.LEVER, 0]) * w[0]
+    assert simulate_stop(ARM.chain.model, guard.table, guard.state, at.NEXT_Q, at.PATH_ALONE, speed) == STOPS
+    return guard, np.array(steps)
+
+
+def looked_at(guard: Guard, row: int) -> float:
+    """How far along its way the first joint was when the tcp was looked at last [m by its lever]."""
+    pose, last = guard.state[row, :16].reshape((4, 4)), math.nan
+    T, plain = np.zeros((4, 4)), guard.state.copy()
+    plain[at.SIM_Q : at.SIM_Q + 3] = plain[at.NEXT_Q : at.NEXT_Q + 3]
+    for _ in range(3000):
+        at_rest = stop_tick(guard.table, plain, N, at.SIM_Q, at.PATH_ALONE)
+        tcp_kernel(ARM.chain.model, plain[at.SIM_Q, :N].copy(), T)
+        if (pose == T).all() and math.isnan(last):
+            last = abs(plain[at.SIM_Q, 0] - plain[at.NEXT_Q, 0]) * float(guard.table[at.LEVER, 0])
+        if at_rest:
+            return last
+    raise AssertionError("the stop does not end")
+
+
+def test_the_tcp_is_looked_at_before_it_can_have_gone_two_margins_and_then_not_before_it_nears_a_wall() -> None:
+    guard, steps = stop_of(1.0, 30.0)
+    way, step = steps[:, 0].sum(), steps[0, 0]
+    assert way > 0.02
+    assert 2.0 * at.BOX_MARGIN - 2.0 * step < looked_at(guard, at.TCP_SIM) <= 2.0 * at.BOX_MARGIN
+    for speed, share, only_at_rest in ((0.32, 1.25, False), (0.25, 0.75, True)):
+        guard, steps = stop_of(speed, 30.0)
+        way = steps[:, 0].sum()
+        assert way == pytest.approx(share * 2.0 * at.BOX_MARGIN, rel=0.2)
+        assert (looked_at(guard, at.TCP_SIM) > way - 1e-9) == only_at_rest
+
+
+def test_the_speed_of_the_tcp_is_looked_at_only_where_its_bound_proves_nothing() -> None:
+    _, steps = stop_of(1.0, 30.0)
+    most = float(steps[:, 1].max())
+    for factor, looks in ((1.001, False), (0.999, True)):
+        guard, _ = stop_of(1.0, 30.0, factor * most / DT)
+        assert bool((guard.state[at.TCP_LOOK, :16] != -1.0).any()) == looks
+
+
+def test_a_tcp_as_fast_in_its_stop_as_it_may_be_is_not_too_fast() -> None:
+    guard, steps = stop_of(1.0, 30.0)
+    state, table, model = guard.state, guard.table.copy(), ARM.chain.model
+    plain, fast = state.copy(), []
+    plain[at.SIM_Q : at.SIM_Q + 3] = plain[at.NEXT_Q : at.NEXT_Q + 3]
+    while not stop_tick(table, plain, N, at.SIM_Q, at.PATH_ALONE):
+        fast.append(speed_at(model, plain, N))
+    for limit, code in ((max(fast), STOPS), (max(fast) * (1.0 - 1e-9), FAST)):
+        table[at.FIGURE, at.TCP_STEP] = limit
+        assert simulate_stop(model, table, state, at.NEXT_Q, at.PATH_ALONE, 1.0) == code
+    table[at.FIGURE, at.TCP_STEP] = steps[:, 1].max()
+    state[at.TCP_LOOK] = -1.0
+    first = float(table[at.LEVER, 0]) * state[at.NEXT_W, 0]
+    assert simulate_stop(model, table, state, at.NEXT_Q, at.PATH_ALONE, first) == STOPS
+    assert (state[at.TCP_LOOK] == -1.0).all(), "a bound at the very limit proves it"
+
+
+def test_an_arm_at_rest_has_stopped_wherever_it_stands() -> None:
+    guard = guard_of(Workspace((-9.0, -9.0, -9.0), (9.0, 9.0, 9.0)))
+    put(guard, np.zeros(N), np.zeros(N))
+    table = guard.table.copy()
+    table[at.BOX_HIGH, :3] = -5.0
+    assert simulate_stop(ARM.chain.model, table, guard.state, at.NEXT_Q, at.PATH_ALONE, 0.0) == STOPS
+
+
+def test_a_stop_from_the_candidate_takes_its_rooms_and_one_from_the_last_command_its_own() -> None:
+    guard = Guard(ARM.chain, ARM.limits, DT, capsules=ARM.capsules)
+    assert guard.reset(HOME) == Reason.PASSED
+    put(guard, np.full(N, 1e-4), np.zeros(N))
+    checks, model, rooms = len(guard.table) - at.CHECKS, ARM.chain.model, guard.state[[at.ROOM, at.ROOM_NEXT]].copy()
+    for row, other in ((at.Q, at.ROOM_NEXT), (at.NEXT_Q, at.ROOM)):
+        guard.state[[at.ROOM, at.ROOM_NEXT]] = rooms
+        guard.state[other, :checks] = -1.0
+        assert simulate_stop(model, guard.table, guard.state, row, at.PATH_ALONE, 0.0) == STOPS
+        assert (guard.state[at.ROOM_SIM, :checks] > 0.0).all()

@@ -119,7 +119,7 @@ def test_fr3_keeps_the_speed_of_its_table_near_a_limit_and_uses_it(joint: int, s
 
 
 @pytest.mark.parametrize("begin", [0.0, 3e-5])
-@pytest.mark.parametrize("share", [0.3, 1.0, 3.0])
+@pytest.mark.parametrize("share", [0.3, 1.0, 1.5, 3.0])
 def test_room_for_the_taper_is_the_least_that_keeps_it(share: float, begin: float) -> None:
     """Along a whole stop that ends `room` before the limit the vendor's law holds; half the room is too little."""
     A, D = 4e-5, 1e-5

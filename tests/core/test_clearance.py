@@ -14,8 +14,27 @@ from robostral.arm.chain import transform
 from robostral.errors import ConfigError
 from robostral.guard import SINGULAR, Guard, Reason, cell_guard
 from robostral.guard import table as at
-from robostral.guard.checks import KEEP_OUT_DISTANCE, LOOK_MARGIN, REACH, SELF_DISTANCE, pack_checks, pack_shape
-from robostral.guard.clearance import begin_watch, end_watch, room_left, shrinks, survey_pose
+from robostral.guard.checks import (
+    KEEP_OUT_DISTANCE,
+    LOOK_MARGIN,
+    RADII,
+    REACH,
+    SELF_DISTANCE,
+    STOP,
+    pack_checks,
+    pack_shape,
+)
+from robostral.guard.clearance import (
+    LEAST_SHARE,
+    begin_watch,
+    end_watch,
+    pass_by,
+    room_left,
+    shrinks,
+    survey,
+    survey_condition,
+    survey_pose,
+)
 from robostral.guard.hostile import attack
 from robostral.keep_out import KeepOutBox, KeepOutPlane, KeepOutSphere
 from robostral.kinematics.condition import condition
@@ -247,6 +266,8 @@ def test_the_guard_of_a_cell_holds_what_its_contract_asks_for() -> None:
     )
     assert len(plain.table) == at.CHECKS + len(UR.capsules.pairs)
     assert plain.table[at.FIGURE, at.TCP_STEP] == pytest.approx(0.25 * 0.002, rel=1e-5)
+    full = cell_guard(UR, "joint_position_delta", 0.002).table[at.FIGURE, at.TCP_STEP]
+    assert full == pytest.approx(UR.limits.tcp_speed * 0.002, rel=1e-5)
     assert plain.table[at.FIGURE, at.CONDITION_STOP] == math.inf
     assert tuple(cartesian.table[at.FIGURE, [at.CONDITION_SLOW, at.CONDITION_STOP]]) == SINGULAR
 
@@ -275,3 +296,97 @@ def test_an_arm_that_stands_with_no_room_left_may_stand_there() -> None:
     watched = begin_watch(guard.table, state, n, at.ROOM)
     assert watched == 0
     assert end_watch(guard.table, state, watched)
+
+
+def looked_for(guard: Guard, table: FloatArray, rooms: float) -> FloatArray:
+    """Rooms at the candidate where every check had `rooms` before; one that was looked at is what there really is."""
+    guard.state[at.ROOM] = rooms
+    survey(UR.chain.model, table, guard.state)
+    return guard.state[at.ROOM_NEXT, : len(table) - at.CHECKS] != rooms
+
+
+def test_a_bound_at_its_very_figure_proves_enough() -> None:
+    guard = Guard(UR.chain, UR.limits, 0.002, capsules=UR.capsules, keep_out=(BALL,), conditioning=SINGULAR)
+    assert guard.reset(UR.home.copy()) == Reason.PASSED
+    state, table, meta = guard.state, guard.table.copy(), guard.state[at.META]
+    state[at.NEXT_Q, :6] = UR.home
+    assert not looked_for(guard, table, 0.0).any(), "at rest no way is left, and none is needed"
+    assert meta[at.CLEAR] == 1.0
+    assert looked_for(guard, table, -1e-12).all()
+    state[at.NEXT_W, 0] = 1e-4
+    reach = table[at.CHECKS :, REACH]
+    table[at.FIGURE, [at.APPROACH_GAIN, at.APPROACH_FLOOR]] = 0.0, 1e-4 * reach.max()
+    state[at.ROOM] = 1.0
+    survey(UR.chain.model, table, state)
+    assert state[at.ROOM_NEXT, : len(reach)] == pytest.approx(1.0 - 1e-4 * reach, abs=1e-15)
+    state[at.NEXT_W] = 0.0
+    for most, carried in ((17.0, True), (17.0 * (1.0 + 1e-12), False)):
+        meta[at.S_MOST], meta[at.S_LEAST] = most, 1.0
+        assert survey_condition(UR.chain.model, table, state) == (True, 1.0)
+        assert (meta[at.S_MOST_NEXT] == most) == carried
+
+
+def test_a_room_of_exactly_nothing_is_enough() -> None:
+    """For a pose, for a candidate, and on the way of a stop."""
+    guard = Guard(UR.chain, UR.limits, 0.002, capsules=UR.capsules, keep_out=(BALL,))
+    assert guard.reset(UR.home.copy()) == Reason.PASSED
+    state, table, model = guard.state, guard.table.copy(), UR.chain.model
+    state[[at.NEXT_Q, at.SIM_Q]] = state[at.Q]
+    for beyond, fine in ((0.0, True), (1e-9, False)):
+        table[-1] = guard.table[-1]
+        table[-1, STOP] = -LOOK_MARGIN
+        table[-1, RADII] = 0.0
+        table[-1, RADII] = room_left(table[-1], state) + beyond
+        assert (room_left(table[-1], state) == 0.0) == fine
+        assert (survey_pose(model, table, state, at.Q) == 0) == fine
+        state[at.ROOM, len(table) - at.CHECKS - 1] = -1.0
+        cause, share = survey(model, table, state)
+        assert (cause == 0) == bool(state[at.META, at.CLEAR]) == fine
+        assert share == 1.0, "what has grown asks for no share"
+        state[at.WATCHED, 0], state[at.ROOM_SIM, len(table) - at.CHECKS - 1] = len(table) - 1, -1.0
+        assert pass_by(model, table, state, 1, 0.0) == fine
+    state[at.ROOM_SIM, len(table) - at.CHECKS - 1] = 0.5
+    assert pass_by(model, table, state, 1, 0.5)
+    assert state[at.ROOM_SIM, len(table) - at.CHECKS - 1] == 0.5, "and what is left as asked is not looked at"
+
+
+def test_a_candidate_that_would_be_too_near_asks_for_a_share_of_its_speed_too() -> None:
+    guard = Guard(UR.chain, UR.limits, 0.002, capsules=UR.capsules, keep_out=(BALL,))
+    assert guard.reset(UR.home.copy()) == Reason.PASSED
+    state, table, k = guard.state, guard.table.copy(), len(guard.table) - at.CHECKS - 1
+    state[at.NEXT_Q], state[at.NEXT_W, :6] = state[at.Q], 1e-3
+    for room in (-1e-5, 2e-5):
+        table[-1, RADII] += room_left(table[-1], state) - room
+        state[at.ROOM, k] = 4e-5
+        cause, share = survey(UR.chain.model, table, state)
+        floor = table[at.FIGURE, at.APPROACH_FLOOR] + table[at.FIGURE, at.APPROACH_GAIN] * max(room, 0.0)
+        assert share == pytest.approx(min(floor / (4e-5 - room), 1.0))
+        assert cause == (Reason.KEEP_OUT if room < 0.0 else 0)
+
+
+def test_a_pose_at_the_figure_to_stop_at_and_a_singular_one() -> None:
+    plain = Guard(UR.chain, UR.limits, 0.002)
+    assert survey_condition(UR.chain.model, plain.table, plain.state) == (True, 1.0)
+    guard = Guard(UR.chain, UR.limits, 0.002, conditioning=(5.0, 5.0))
+    state, table, meta = guard.state, guard.table.copy(), guard.state[at.META]
+    for pose, number in ((UR.home, condition(UR.chain, UR.home.copy())), (np.zeros(6), 1e6)):
+        assert guard.reset(pose.copy()) == Reason.PASSED
+        assert meta[at.CONDITION] == 1e6
+        state[at.NEXT_Q] = state[at.Q]
+        survey_condition(UR.chain.model, table, state)
+        assert meta[at.CONDITION_NEXT] == pytest.approx(number, rel=1e-9)
+    state[at.NEXT_Q, :6] = UR.home
+    number, meta[at.CONDITION] = 0.0, 1.0
+    survey_condition(UR.chain.model, table, state)
+    number = meta[at.CONDITION_NEXT]
+    for slow, stop, expected in (
+        (number, 99.0, (True, 1.0)),
+        (number - 1.0, number, (True, LEAST_SHARE)),
+        (number - 1.0, number * (1.0 - 1e-12), (False, LEAST_SHARE)),
+        (number - 1.0, number - 1.0, (False, 1.0)),
+    ):
+        meta[at.S_LEAST] = 0.0
+        table[at.FIGURE, [at.CONDITION_SLOW, at.CONDITION_STOP]] = slow, stop
+        assert survey_condition(UR.chain.model, table, state) == expected
+    meta[at.CONDITION] = number
+    assert survey_condition(UR.chain.model, table, state) == (True, 1.0), "what does not grow is free"

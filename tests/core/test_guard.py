@@ -104,7 +104,16 @@ def test_one_bad_field_rejects_the_whole_command(special: float) -> None:
 
 
 def test_a_set_point_of_another_shape_or_type_is_rejected() -> None:
-    wrong = (np.zeros(5), np.zeros(7), np.zeros((6, 1)), START.astype(np.float32), START.tolist(), None, np.empty(0))
+    wrong = (
+        np.zeros(5),
+        np.zeros(7),
+        np.zeros((6, 1)),
+        START.astype(np.float32),
+        START.astype(complex),
+        START.tolist(),
+        None,
+        np.empty(0),
+    )
     for q_d in wrong:
         guard = armed()
         assert guard.step(q_d) == Reason.SIZE  # type: ignore[arg-type]
@@ -362,7 +371,13 @@ def test_every_state_can_stop(seed: int, tcp_speed: float) -> None:
 
 @pytest.mark.parametrize(
     ("row", "value", "part"),
-    [(2, 0.0, "positive"), (3, math.nan, "finite"), (0, 7.0, "inside"), (4, math.inf, "finite")],
+    [
+        (2, 0.0, "positive"),
+        (3, math.nan, "finite"),
+        (0, 7.0, "inside"),
+        (0, UR[1, 3], "inside"),
+        (4, math.inf, "finite"),
+    ],
 )
 def test_a_profile_that_makes_no_sense_is_refused(row: int, value: float, part: str) -> None:
     array = UR.copy()

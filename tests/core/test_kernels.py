@@ -5,11 +5,25 @@ import pytest
 from hostile import ARM, START, limits_of
 from numpy.typing import NDArray
 
-from robostral.guard import LIMITED_CLEARANCE, LIMITED_CONDITIONING, Guard, Reason
+from robostral.guard import LIMITED_CLEARANCE, LIMITED_CONDITIONING, Guard, Reason, Workspace
 from robostral.guard import table as at
-from robostral.guard.braking import FAST, STOPS, stop_tick
-from robostral.guard.kernels import go_on_stopping, joint_can_stop, screen, slow_joints
-from robostral.guard.stop import stop_extent, stop_step
+from robostral.guard.braking import FAST, HITS, STOPS, distance, fastest, room_of, stop_tick
+from robostral.guard.clearance import survey
+from robostral.guard.kernels import (
+    command_kernel,
+    go_on_stopping,
+    joint_can_stop,
+    latch,
+    measure_kernel,
+    move_towards,
+    reference_kernel,
+    reset_kernel,
+    screen,
+    slow_down,
+    slow_joints,
+    stop_path,
+)
+from robostral.guard.stop import peak_bound, stop_bound, stop_extent, stop_step
 from robostral.kinematics.fk import tcp_kernel
 
 FloatArray = NDArray[np.float64]
@@ -70,6 +84,27 @@ def test_a_candidate_that_is_the_stop_already_stays_what_it_is() -> None:
     assert np.array_equal(state[at.NEXT_W, :N], stop[1])
 
 
+def test_a_candidate_that_is_slower_than_the_stop_on_the_path_becomes_that_stop() -> None:
+    guard, _ = moving(0)
+    state = guard.state
+    stop, alone = stopped_once(guard, at.PATH_TOGETHER), stopped_once(guard, at.PATH_ALONE)
+    per_a = guard.table[at.PER_A, :N]
+    assert np.abs(alone[1]) @ per_a < np.abs(stop[1]) @ per_a
+    state[at.NEXT_Q : at.NEXT_Q + 3, :N] = alone
+    q_d = state[at.Q, :N] + 3.0 * guard.table[at.V, :N]
+    assert slow_joints(guard.table, state, N, q_d, 0.5, 2.0) == LIMITED_CLEARANCE
+    assert state[at.NEXT_W, :N] == pytest.approx(stop[1], abs=1e-15)
+
+
+def test_who_asks_for_what_is_allowed_is_not_limited_by_the_singular_pose() -> None:
+    guard, _ = moving(1)
+    state = guard.state
+    q_d = state[at.Q, :N] + 0.1 * guard.table[at.V, :N]
+    state[at.NEXT_W, :N] = q_d - state[at.Q, :N]
+    state[at.NEXT_B, :N] = state[at.NEXT_W, :N] - state[at.W, :N]
+    assert slow_joints(guard.table, state, N, q_d, 0.5, 1.0) == LIMITED_CLEARANCE
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_joint_that_could_not_stop_after_being_slowed_stops_at_its_own_maximum(seed: int) -> None:
     """On the common path each joint brakes as slowly as the slowest one; near its limit that is not enough."""
@@ -108,10 +143,21 @@ def test_a_stop_that_goes_on_is_the_next_tick_of_the_stop(seed: int, path: float
     np.testing.assert_array_equal(state[at.TCP_NEXT, :16], T.ravel())
 
 
-@pytest.mark.parametrize("size", [N - 1, N + 1])
-def test_a_set_point_of_another_length_is_refused(size: int) -> None:
-    guard, _ = moving(0)
-    assert screen(MODEL, guard.table, guard.state, np.full(size, START[0])) == Reason.SIZE
+@pytest.mark.parametrize("size", [0, N - 1, N + 1])
+def test_a_vector_of_another_length_is_refused_by_every_kernel(size: int) -> None:
+    """Even where all its numbers are good, or more than the length is wrong with it."""
+    for kernel, reason in (
+        (reset_kernel, Reason.SIZE),
+        (reference_kernel, Reason.SIZE),
+        (measure_kernel, Reason.TRACKING),
+        (command_kernel, Reason.COMMAND),
+    ):
+        guard = Guard(ARM.chain, limits_of(ARM.limits.array), DT)
+        assert guard.reset(START) == Reason.PASSED
+        assert kernel(*guard.tables, np.append(START, START)[:size].copy()) == reason
+        assert guard.reason == reason
+        assert guard.counts.sum() == guard.counts[reason] == 1
+    assert guard.reset(np.where(np.arange(N) == 4, np.nan, 1e9)) == Reason.NOT_FINITE
 
 
 @pytest.mark.parametrize("reason", [-1, Reason.LIMITED, len(Reason), 10**6])
@@ -120,3 +166,135 @@ def test_a_stop_for_no_known_reason_counts_as_asked_for(reason: int) -> None:
     while not guard.brake(reason):
         pass
     assert guard.counts[Reason.STOPPED] == guard.counts.sum() == 1
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_an_acceleration_is_kept_as_long_as_the_joint_can_still_stop_after_it(sign: float) -> None:
+    guard, _ = moving(0)
+    state, table = guard.state, guard.table
+    w, A, D = sign * 0.5 * table[at.V, 2], table[at.A, 2], table[at.D, 2]
+    own = stop_step(w, 0.0, A, D)
+    for x in (0.5 * own, -0.5 * own):
+        way = (w + x) + max(stop_extent(w + x, x, A, D), key=abs)
+        for beyond, kept in ((-1e-9, x), (1e-9, own)):
+            edge = table[at.HIGH, 2] if sign > 0.0 else table[at.LOW, 2]
+            state[at.Q, 2], state[at.W, 2], state[at.B, 2] = edge - way + sign * beyond, w, 0.0
+            move_towards(table, state, 2, x)
+            assert state[at.NEXT_B, 2] == pytest.approx(kept, abs=1e-12)
+
+
+def with_figure(guard: Guard, column: int, figure: float) -> FloatArray:
+    table = guard.table.copy()
+    table[at.FIGURE, column] = figure
+    return table
+
+
+def test_what_stands_at_its_very_figure_is_allowed() -> None:
+    guard = Guard(ARM.chain, limits_of(ARM.limits.array), DT)
+    assert guard.reset(START) == Reason.PASSED
+    state, q = guard.state, START.copy()
+    q[3] += 0.01
+    away = abs(q[3] - START[3])
+    for figure, code in ((away, Reason.PASSED), (away * (1.0 - 1e-9), Reason.START_POSE)):
+        assert screen(MODEL, with_figure(guard, at.START_TOLERANCE, figure), state, q) == code
+    state[at.META, at.FRESH] = 0.0
+    table = guard.table.copy()
+    for figure, code in ((away, Reason.PASSED), (away * (1.0 - 1e-9), Reason.JUMP)):
+        table[at.JUMP, 3] = figure
+        assert screen(MODEL, table, state, q) == code
+    for figure, code in ((away, Reason.PASSED), (away * (1.0 - 1e-9), Reason.TRACKING)):
+        assert measure_kernel(MODEL, with_figure(guard, at.TRACKING_TOLERANCE, figure), state, guard.counts, q) == code
+
+
+def test_a_tcp_at_its_very_speed_or_wall_is_allowed_and_one_beyond_is_not_even_at_rest() -> None:
+    guard, _ = moving(0, 0.01)
+    state, T = guard.state, np.zeros((4, 4))
+    tcp_kernel(MODEL, state[at.NEXT_Q, :N].copy(), state[at.TCP_NEXT, :16].reshape((4, 4)))
+    survey(MODEL, guard.table, state)
+    step = distance(state[at.TCP], state[at.TCP_NEXT])
+    for factor, fast in ((1.0, False), (1.0 - 1e-9, True)):
+        code, _ = stop_path(MODEL, with_figure(guard, at.TCP_STEP, step * factor), state, 0)
+        assert (code == FAST) == fast
+    tcp_kernel(MODEL, START, T)
+    wall = Guard(ARM.chain, ARM.limits, DT, Workspace((-2.0, -2.0, -2.0), (T[0, 3] + at.BOX_MARGIN, 2.0, 2.0)))
+    for beyond, code in ((0.0, STOPS), (1e-9, HITS), (1e-3, HITS)):
+        table = wall.table.copy()
+        table[at.BOX_HIGH, 0] = T[0, 3] - beyond
+        assert reset_kernel(MODEL, table, wall.state, wall.counts, START) == (0 if code == STOPS else Reason.WORKSPACE)
+        assert room_of(table, T.ravel()) == -beyond or beyond
+        state = wall.state.copy()
+        state[at.Q : at.Q + 3, :N] = state[at.NEXT_Q : at.NEXT_Q + 3, :N] = [START, 0.0 * START, 0.0 * START]
+        state[at.TCP, :16] = state[at.TCP_NEXT, :16] = T.ravel()
+        survey(MODEL, table, state)
+        assert stop_path(MODEL, table, state, 0)[0] == code
+        assert code == STOPS or state[at.META, at.CAUSE] == Reason.WORKSPACE
+
+
+def test_what_levers_prove_needs_no_jacobian_and_no_simulated_stop() -> None:
+    """The dearest parts of a tick are done only where the ways to rest, or the speeds, come near a figure."""
+    guard, _ = moving(0, 0.05)
+    state = guard.state
+    lever, A, D = (guard.table[row, :N] for row in (at.LEVER, at.A, at.D))
+    w, b = state[at.NEXT_W, :N].copy(), state[at.NEXT_B, :N].copy()
+    tcp_kernel(MODEL, state[at.NEXT_Q, :N].copy(), state[at.TCP_NEXT, :16].reshape((4, 4)))
+    reach = sum(lever[i] * stop_bound(w[i], b[i], A[i], D[i]) for i in range(N))
+    peak = sum(lever[i] * peak_bound(w[i], b[i], D[i]) for i in range(N))
+    for near, speed, looked in ((1.001, 1.0, False), (1.001, 0.999, True), (0.999, 1.0, True)):
+        table = with_figure(guard, at.TCP_STEP, speed * peak)
+        table[at.BOX_HIGH, 2] = state[at.TCP_NEXT, 11] + near * reach
+        survey(MODEL, table, state)
+        state[at.JACOBIAN], state[at.SIM_Q] = -9.0, -9.0
+        code, path = stop_path(MODEL, table, state, 0)
+        assert code == STOPS
+        assert (path, state[at.JACOBIAN, 0]) == (at.PATH_UNKNOWN, -9.0) or looked
+        assert bool((state[at.JACOBIAN] == -9.0).all() and (state[at.SIM_Q] == -9.0).all()) != looked
+
+
+def test_bounds_at_their_very_figures_prove_that_the_arm_stops() -> None:
+    guard, _ = moving(0, 0.05)
+    state, table = guard.state, guard.table.copy()
+    tcp_kernel(MODEL, state[at.NEXT_Q, :N].copy(), state[at.TCP_NEXT, :16].reshape((4, 4)))
+    survey(MODEL, table, state)
+    table[at.FIGURE, at.TCP_STEP] = fastest(MODEL, table, state)
+    assert stop_path(MODEL, table, state, 0) == (STOPS, at.PATH_UNKNOWN)
+    table[at.FIGURE, at.TCP_STEP] *= 1.0 - 1e-9
+    assert stop_path(MODEL, table, state, 0)[1] == at.PATH_TOGETHER
+    table[at.FIGURE, at.TCP_STEP] = 1e3
+    table[at.BOX_HIGH, 2] = state[at.TCP_NEXT, 11] + 0.1
+    table[at.LEVER, :N], state[at.STOP_REACH, :N] = 1.0, 0.0
+    for factor, path in ((1.0, at.PATH_UNKNOWN), (1.0 + 1e-9, at.PATH_TOGETHER)):
+        state[at.STOP_REACH, 0] = room_of(table, state[at.TCP_NEXT]) * factor
+        assert stop_path(MODEL, table, state, 0) == (STOPS, path)
+
+
+@pytest.mark.parametrize("path", [at.PATH_TOGETHER, at.PATH_ALONE])
+def test_a_way_to_stop_that_is_known_is_kept(path: float) -> None:
+    guard, _ = moving(0, 0.1)
+    guard.state[at.META, at.PATH] = path
+    latch(MODEL, guard.table, guard.state, int(Reason.STOPPED))
+    assert guard.state[at.META, at.PATH] == path
+
+
+def test_a_tcp_is_slowed_to_a_share_of_two_to_the_12th() -> None:
+    """Of the way from the stop to what was asked; not nearer either, for each halving costs a pose."""
+    gaps, T = [], np.zeros((4, 4))
+    for seed in range(24):
+        guard, rng = moving(seed, 0.1)
+        state, table = guard.state, with_figure(guard, at.TCP_STEP, 1.0)
+        tcp_kernel(MODEL, START, state[at.TCP, :16].reshape((4, 4)))
+        b, stop = state[at.NEXT_B, :N].copy(), stopped_once(guard, at.PATH_TOGETHER)[2]
+
+        def step(share: float) -> float:
+            tcp_kernel(MODEL, START + state[at.W, :N] + stop + share * (b - stop), T)  # noqa: B023
+            return float(np.linalg.norm(T[:3, 3] - guard.state[at.TCP, [3, 7, 11]]))  # noqa: B023
+
+        true = rng.uniform(0.05, 0.95)
+        table[at.FIGURE, at.TCP_STEP] = step(true) / 0.95
+        if not step(0.0) < 0.999 * step(true) < 0.998 * step(1.0):
+            continue
+        slow_down(MODEL, table, state)
+        i = int(np.abs(b - stop).argmax())
+        gaps.append((true - (state[at.NEXT_B, i] - stop[i]) / (b[i] - stop[i])) * 2.0**12)
+    assert len(gaps) > 8
+    assert min(gaps) > -0.01
+    assert 0.75 < max(gaps) < 1.01

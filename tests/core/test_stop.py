@@ -103,3 +103,45 @@ def test_a_step_at_the_very_limit_of_speed_is_not_limited(sign: float) -> None:
 def test_a_joint_that_slows_down_already_needs_no_more_room_than_one_that_does_not() -> None:
     figures = (0.25, 0.125, 0.1, 4.0)
     assert taper_room(0.5, -0.9, *figures) == taper_room(0.5, 0.0, *figures) > 0.0
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize(("b", "x"), [(0.0, 0.125), (0.25, 0.125), (0.125, 0.25)])
+def test_a_step_at_the_very_limit_of_jerk_or_acceleration_is_not_limited(b: float, x: float, sign: float) -> None:
+    assert limit_step(0.0, 0.0, sign * b, sign * x, -1e3, 1e3, 9.0, 0.25, 0.125, 0.0, 0.0) == (sign * x, 0)
+
+
+def test_the_greatest_allowed_step_is_found_to_a_share_of_two_to_the_24th() -> None:
+    """Of the way from the joint's own stop to what was asked; not nearer either, for each halving costs time."""
+    rng, A, D, gaps = np.random.default_rng(3), 1.0, 0.5, []
+    while len(gaps) < 60:
+        w, b = rng.uniform(1.0, 5.0), rng.uniform(-0.2, 0.2)
+        good = stop_step(w, b, A, D)
+        edge = w + good + stop_extent(w + good, good, A, D)[1] + rng.uniform(0.0, 3.0)
+        q_next, bits = limit_step(0.0, w, b, w + b + D, -1e3, edge, 99.0, A, D, 0.0, 0.0)
+        if bits != guards.LIMITED_POSITION:
+            continue
+        low, high = good, b + D
+        for _ in range(50):
+            x = 0.5 * (low + high)
+            low, high = (x, high) if w + x + stop_extent(w + x, x, A, D)[1] <= edge else (low, x)
+        gaps.append((low - (q_next - w)) / (b + D - good) * 2.0**24)
+    assert min(gaps) > -0.01
+    assert 0.75 < max(gaps) < 1.01
+
+
+@pytest.mark.parametrize("A", [0.1, 0.3, 0.7])
+def test_a_speed_of_many_decelerations_ends_where_its_steps_end(A: float) -> None:
+    """Where full deceleration is there at once, rounding must not leave a speed below none."""
+    for k in range(1, 60):
+        w = p = 0.0
+        for _ in range(k):
+            w += A
+            p += w - A
+        down, up = stop_extent(w, -A, A, 2.0 * A)
+        assert (down, up) == pytest.approx((0.0, p), abs=1e-9 * k * k)
+
+
+def test_an_arm_at_rest_leaves_the_taper_no_room() -> None:
+    assert taper_room(0.0, 0.0, 4e-5, 1e-5, 1e-3, 1e4) == 0.0
+    assert taper_room(1e-9, 0.0, 4e-5, 1e-5, 1e-3, 1e4) > 0.0

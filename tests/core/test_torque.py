@@ -9,7 +9,7 @@ from robostral.arm import load_arm
 from robostral.contract import Impedance
 from robostral.control.ticks import ImpedanceTick
 from robostral.guard import Guard, Reason
-from robostral.guard.torque import ENERGY_EXCESS, ENERGY_RATE, energy_kernel
+from robostral.guard.torque import energy_kernel, torque_kernel
 from robostral.kinematics import aba, workspace
 from robostral.kinematics.crba import crba_kernel
 from robostral.kinematics.gravity import gravity
@@ -39,7 +39,7 @@ def test_torques_only_slow_the_motion_down_and_only_as_far_as_asked(seed: int) -
     q, dq, wanted = PANDA.home + rng.normal(0, 0.3, N), rng.normal(0, 0.3, N), rng.normal(0, 30.0, N)
     hold, tau = gravity(PANDA.chain, q), wanted.copy()
     code = capped(q, dq, tau)
-    allowed = ENERGY_RATE * (CAP - energy(q, dq))
+    allowed = 20.0 * (CAP - energy(q, dq))
     if dq @ (wanted - hold) <= allowed:
         assert (tau == wanted).all()
     else:
@@ -47,7 +47,7 @@ def test_torques_only_slow_the_motion_down_and_only_as_far_as_asked(seed: int) -
         slower = np.linalg.solve(inertia(q), tau - wanted)
         assert slower == pytest.approx((slower @ dq) / (dq @ dq) * dq, abs=1e-9)
         assert code != Reason.PASSED
-    assert (code == Reason.ENERGY) == (energy(q, dq) > ENERGY_EXCESS * CAP)
+    assert (code == Reason.ENERGY) == (energy(q, dq) > 1.1 * CAP)
 
 
 def test_pushed_without_end_the_arm_nears_its_cap_and_never_passes_it() -> None:
@@ -103,7 +103,8 @@ def test_torque_limits_and_stop() -> None:
     assert (np.abs(np.diff(log, axis=0)) <= limits[6] * 0.002 * (1 + 1e-9)).all()
     before = guard.tau_c.copy()
     assert guard.torque(np.where(np.arange(6) == 1, math.inf, 0.0)) == Reason.NOT_FINITE
-    assert guard.torque(np.zeros(5)) == Reason.SIZE
+    for size in (0, 5, 7):
+        assert torque_kernel(guard.table, guard.state, np.zeros(size), guard.tau_c) == Reason.SIZE
     assert (guard.tau_c == before).all()
     for _ in range(400):
         guard.torque_stop(np.zeros(6), np.array([0.0, 20.0, 10.0, 1.0, 0.0, 0.0]), np.full(6, 10.0))
