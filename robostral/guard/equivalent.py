@@ -27,6 +27,7 @@ _BY_FILE: dict[str, list[tuple[str, str]]] = {
         ("if q - bound >= low and q + bound < high:", _SHORT),
     ],
     "braking": [
+        ("for i in range(state.shape[ 0]):", "there are more rows than joints; columns beyond these hold zeros"),
         ("watched = begin_watch(table, state, n, at.ROOM if row <= at.Q else at.ROOM_NEXT)", "Q is the first row"),
         ("if travelled + step >= max(room, 2.0 * at.BOX_MARGIN):", "where both are equal, a look says the same"),
         ("ahead = table[at.HIGH, i] - q if w >= 0.0 else q - table[at.LOW, i]", "a speed of 0 does not get here"),
@@ -34,7 +35,11 @@ _BY_FILE: dict[str, list[tuple[str, str]]] = {
         ("return 1.0", "all velocities are 0 there, and this is their factor"),
         ("return -1.0", "all velocities are 0 there, and this is their factor"),
     ],
+    "table": [
+        ("PATH_UNKNOWN, PATH_TOGETHER, PATH_ALONE = 0.0, 1.0, 3.0", "three figures that differ"),
+    ],
     "kernels": [
+        ("for k in range( 15):", "the last figure of every pose is 1, and `reset` has written it"),
         ("for k in range( 17):", "a pose has 16 figures; nobody reads the one after them"),
         ("if code >= FAST:", "FAST is the greatest of three"),
         ("return TCP_SPEED if code >= FAST else int(state[at.META, at.CAUSE])", "FAST is the greatest of three"),

@@ -152,6 +152,9 @@ def test_a_tool_is_part_of_the_arm() -> None:
     bare, held = (pack_checks(c, UR.limits, UR.capsules, (BALL,)) for c in (UR.chain, chain))
     assert len(held) == len(bare) + 1 + sum(UR.capsules.links < 3)
     assert bare.shape[1] == REACH + 6
+    for length, more in ((LOOK_MARGIN, 0), (1.001 * LOOK_MARGIN, 1)):
+        short = UR.chain.with_tcp(transform((0, 0, length), (0, 0, 0)))
+        assert len(pack_checks(short, UR.limits, UR.capsules, (BALL,))) - len(bare) == more * (len(held) - len(bare))
     guard = Guard(chain, UR.limits, 0.002, capsules=UR.capsules, keep_out=(KeepOutPlane((0, 0, 1), 0.0),))
     q = UR.home.copy()
     assert guard.reset(q) == Reason.PASSED

@@ -187,7 +187,11 @@ def test_start_pose() -> None:
     assert guard.reset(START) == Reason.PASSED
     assert guard.step(START + 0.021) == Reason.START_POSE, "the first set-point is where the arm stands"
     assert guard.reset(START) == Reason.PASSED
+    assert guard.state[at.META, at.FRESH] == 1.0
+    np.testing.assert_array_equal(guard.state[at.TCP, :16], guard.state[at.TCP_NEXT, :16])
     assert guard.step(START + 0.019) == Reason.LIMITED
+    assert guard.state[at.META, at.FRESH] == 0.0
+    np.testing.assert_array_equal(guard.state[at.TCP, :16], guard.state[at.TCP_NEXT, :16])
     assert guard.step(guard.q_c + 0.021) == Reason.LIMITED
 
 
@@ -373,6 +377,7 @@ def test_every_state_can_stop(seed: int, tcp_speed: float) -> None:
     ("row", "value", "part"),
     [
         (2, 0.0, "positive"),
+        (2, -1.0, "positive"),
         (3, math.nan, "finite"),
         (0, 7.0, "inside"),
         (0, UR[1, 3], "inside"),
@@ -387,8 +392,9 @@ def test_a_profile_that_makes_no_sense_is_refused(row: int, value: float, part: 
 
 
 def test_bad_construction_is_refused() -> None:
-    with pytest.raises(ConfigError, match="shape"):
-        Guard(ARM.chain, limits_of(UR[:, :5]), 0.002)
+    for columns in (range(5), [*range(6), 5]):
+        with pytest.raises(ConfigError, match="shape"):
+            Guard(ARM.chain, limits_of(UR[:, columns]), 0.002)
     with pytest.raises(ConfigError, match="period"):
         Guard(ARM.chain, ARM.limits, 0.0)
     with pytest.raises(ConfigError, match="speed"):

@@ -62,10 +62,14 @@ def test_a_figure_at_its_very_bound_is_refused() -> None:
         high[axis] = 2.0 * at.BOX_MARGIN
         with pytest.raises(ConfigError, match="no inside"):
             Workspace((0.0, 0.0, 0.0), tuple(high.tolist()))
-    for figures in ((0.0, 1.0, 1.0), (DT, 0.0, 1.0), (DT, 1.0, 0.0)):
+        high[axis] *= 1.001
+        assert Workspace((0.0, 0.0, 0.0), tuple(high.tolist())).high[axis] == high[axis]
+    for factor, which in ((0.0, 0), (0.0, 1), (0.0, 2), (-1.0, 0), (-1.0, 1), (-1.0, 2), (math.nan, 2)):
+        figures = [DT, 1.0, 1.0]
+        figures[which] *= factor
         with pytest.raises(ConfigError, match="not positive"):
             Guard(arm.chain, replace(arm.limits, tcp_speed=figures[1]), figures[0], energy=figures[2])
-    for slow, stop in ((1.0, 5.0), (5.0, 4.999)):
+    for slow, stop in ((1.0, 5.0), (0.5, 5.0), (5.0, 4.999), (5.0, 0.5)):
         with pytest.raises(ConfigError, match="needs 1 < slow <= stop"):
             Guard(arm.chain, arm.limits, DT, conditioning=(slow, stop))
     assert Guard(arm.chain, arm.limits, DT, conditioning=(5.0, 5.0)).table[at.FIGURE, at.CONDITION_STOP] == 5.0

@@ -117,3 +117,23 @@ def test_torque_limits_and_stop() -> None:
     for bad in (math.nan, math.inf, -1e308):
         guard.torque_stop(np.full(6, bad), np.full(6, bad), np.full(6, 10.0))
         assert (np.abs(guard.tau_c) <= most).all()
+
+
+def test_an_arm_that_holds_all_the_energy_it_may_is_not_slowed_as_long_as_nothing_drives_it() -> None:
+    q, dq = PANDA.home.copy(), np.linspace(-0.3, 0.4, N)
+    M, twice = inertia(q), 0.0
+    for i in range(N):
+        momentum = 0.0
+        for j in range(N):
+            momentum += M[i, j] * dq[j]
+        twice += dq[i] * momentum
+    tau = gravity(PANDA.chain, q)
+    assert capped(q, dq, tau, 0.5 * twice) == Reason.PASSED
+    assert (tau == gravity(PANDA.chain, q)).all()
+    assert capped(q, dq, tau, 0.5 * twice * (1.0 - 1e-9)) == Reason.LIMITED
+    most = 0.5 * twice / 1.1
+    while 1.1 * most < 0.5 * twice:
+        most = math.nextafter(most, 1e9)
+    assert 1.1 * most == 0.5 * twice
+    assert capped(q, dq, tau, most) == Reason.LIMITED
+    assert capped(q, dq, tau, most * (1.0 - 1e-9)) == Reason.ENERGY
