@@ -33,18 +33,8 @@ CAMPAIGNS = [
     ("ur5e at 250 Hz, box, tcp 1.5 m/s", UR, 0.004, BOX, 1.5, 50_000),
 ]
 SPECIALS = [
-    math.nan,
-    -math.nan,
-    math.inf,
-    -math.inf,
-    1e308,
-    -1e308,
-    sys.float_info.max,
-    1e154,
-    -1e30,
-    1e9,
-    90.0,
-    -180.0,
+    *(math.nan, -math.nan, math.inf, -math.inf, 1e308, -1e308),
+    *(sys.float_info.max, 1e154, -1e30, 1e9, 90.0, -180.0),
 ]
 
 
@@ -373,21 +363,11 @@ def test_every_state_can_stop(seed: int, tcp_speed: float) -> None:
     assert not moving(guard.state, 6)
 
 
-@pytest.mark.parametrize(
-    ("row", "value", "part"),
-    [
-        (2, 0.0, "positive"),
-        (2, -1.0, "positive"),
-        (3, math.nan, "finite"),
-        (0, 7.0, "inside"),
-        (0, UR[1, 3], "inside"),
-        (4, math.inf, "finite"),
-    ],
-)
-def test_a_profile_that_makes_no_sense_is_refused(row: int, value: float, part: str) -> None:
+@pytest.mark.parametrize(("row", "value"), [(0, 7.0), (0, UR[1, 3]), (2, 0.0), (2, -1.0), (3, math.nan), (4, math.inf)])
+def test_a_profile_that_makes_no_sense_is_refused(row: int, value: float) -> None:
     array = UR.copy()
     array[row, 3] = value
-    with pytest.raises(ConfigError, match=part):
+    with pytest.raises(ConfigError, match="not positive, or a range without inside"):
         Guard(ARM.chain, limits_of(array), 0.002)
 
 
