@@ -42,13 +42,14 @@ def stop_tick(table: FloatArray, state: FloatArray, n: int, row: int, path: floa
     Together: all velocities shrink by one factor, chosen by the law of `robostral.guard.stop` on the path, so that the
     arm goes straight on in joint space; a joint whose acceleration does not fit yet comes in line as fast as it may.
     """
-    beta = path_deceleration(table, state, n, row) if path == at.PATH_TOGETHER else 0.0
+    together = path == at.PATH_TOGETHER
+    beta = path_deceleration(table, state, n, row) if together else math.nan
     moving = False
     for i in range(n):
         q, w, b = state[row, i], state[row + 1, i], state[row + 2, i]
         if w == 0.0 and b == 0.0:
             continue
-        if path == at.PATH_TOGETHER:
+        if together:
             x = min(max(beta * w, -table[at.A, i]), table[at.A, i])
             x = min(max(x, b - table[at.D, i]), b + table[at.D, i])
         else:

@@ -17,6 +17,13 @@ _BY_FILE: dict[str, list[tuple[str, str]]] = {
         ("m = math.floor(b // D)", _FLOOR),
         ("m = math.floor(x // D)", _FLOOR),
         ("n = math.floor((w - rest) // A) + 1.0", _FLOOR),
+        ("return q + (w + good), bits ^ LIMITED_POSITION", "the bit is not set before"),
+        ("u = peak if share > 1.0 else min(peak, share * offset / (1.0 - share))", "at 1 the other says the peak, too"),
+        ("for _ in range(int(4.0 * A // D) + 8):", "what is whole is cut off anyway"),
+        ("for _ in range(int(4.0 / A / D) + 8):", _RAMP),
+        ("for _ in range(int(4.0 ** A / D) + 8):", _RAMP),
+        ("for _ in range(int(4.0 * A / D) * 8):", _RAMP),
+        ("for _ in range(int(4.0 * A / D) ** 8):", _RAMP),
         ("for _ in range(int(5.0 * A / D) + 8):", _RAMP),
         ("for _ in range(int(3.0 * A / D) + 8):", _RAMP),
         ("for _ in range(int(4.0 * A / D) + 9):", _RAMP),
@@ -41,6 +48,7 @@ _BY_FILE: dict[str, list[tuple[str, str]]] = {
     "kernels": [
         ("for k in range( 15):", "the last figure of every pose is 1, and `reset` has written it"),
         ("for k in range( 17):", "a pose has 16 figures; nobody reads the one after them"),
+        ("if min(clear_share, steady_share) != 1.0:", "no share is more than 1"),
         ("if code >= FAST:", "FAST is the greatest of three"),
         ("return TCP_SPEED if code >= FAST else int(state[at.META, at.CAUSE])", "FAST is the greatest of three"),
         ("if state[at.META, at.PATH] <= at.PATH_UNKNOWN:", "PATH_UNKNOWN is the least of three"),
@@ -65,6 +73,7 @@ _BY_FILE: dict[str, list[tuple[str, str]]] = {
     "clearance": [
         ("for i in range(model.shape[0] + EXTRA_ROWS):", _ZEROS),
         ("if table.shape[0] != at.CHECKS:", "no table has fewer rows"),
+        ("if j != watched and state[at.WATCHED, j] == c:", "j is never beyond `watched`"),
         ("if kind >= PLANE:", "PLANE is the greatest of three"),
         ("elif kind >= BOX:", "PLANE, the only one greater, does not get here"),
         ("if before - room >= most:", "where both are equal, the share is 1"),
@@ -87,8 +96,12 @@ _BY_FILE: dict[str, list[tuple[str, str]]] = {
         ("if tau_d.shape[ -1] != n:", _AXIS),
         ("for i in range(tau_c.shape[ -1]):", _AXIS),
         (
-            "if crba_kernel(model, q, work, M) < OK or gravity_kernel(model, q, work, hold) != OK:",
-            "gravity_kernel refuses the same poses",
+            "if crba_kernel(model, q, work, M) > OK or gravity_kernel(model, q, work, hold) != OK:",
+            "OK is the least of the codes",
+        ),
+        (
+            "if crba_kernel(model, q, work, M) != OK or gravity_kernel(model, q, work, hold) > OK:",
+            "OK is the least of the codes",
         ),
     ],
     "__init__": [

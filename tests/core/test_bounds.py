@@ -110,6 +110,7 @@ def test_a_simulated_stop_watches_what_the_ways_to_rest_could_use_up(seed: int) 
     state[at.ROOM_NEXT, : len(checks)] = rng.uniform(0.02, 0.8, len(checks))
     rooms = state[at.ROOM_NEXT, : len(checks)].copy()
     expected = np.flatnonzero(reach @ state[at.STOP_REACH, :n] > rooms)
+    state[at.TRAVEL] = 9.0
     watched = begin_watch(table, state, n, at.ROOM_NEXT)
     assert state[at.WATCHED, :watched].tolist() == (expected + at.CHECKS).tolist()
     assert 0 < watched < len(checks)

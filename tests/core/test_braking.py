@@ -241,6 +241,13 @@ def test_speed_and_taper_may_use_up_their_margins_to_the_last_bit(side: float) -
         speed = math.sqrt((ahead + margins * at.POSITION_MARGIN) / table[at.TAPER_PER, 1])
         state[at.SIM_W, 1] = side * (speed - taper[0, 1] * 0.002)
         assert within_limits(table, state, 7) == fine
+    plain = table.copy()
+    plain[[at.V, at.TAPER_PER]], plain[at.TAPER_OFFSET], state[at.SIM_Q] = 1.0, 0.25, 0.0
+    state[at.SIM_W, :7], edge = side * 0.5, 0.25 - at.POSITION_MARGIN  # a speed of a half asks for a quarter
+    assert edge + at.POSITION_MARGIN == 0.25
+    for ahead, fine in ((edge, True), (edge - 1e-9, False)):
+        plain[at.LOW], plain[at.HIGH] = -ahead, ahead
+        assert within_limits(plain, state, 7) == fine
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
@@ -301,10 +308,11 @@ def looked_at(guard: Guard, row: int) -> float:
 
 
 def test_the_tcp_is_looked_at_before_it_can_have_gone_two_margins_and_then_not_before_it_nears_a_wall() -> None:
-    guard, steps = stop_of(1.0, 30.0)
-    way, step = steps[:, 0].sum(), steps[0, 0]
-    assert way > 0.02
-    assert 2.0 * at.BOX_MARGIN - 2.0 * step < looked_at(guard, at.TCP_SIM) <= 2.0 * at.BOX_MARGIN
+    for walls in (30.0, on_circle(0.0)[1] + 0.2):
+        guard, steps = stop_of(1.0, walls)
+        way, step = steps[:, 0].sum(), steps[0, 0]
+        assert 0.02 < way < 0.2
+        assert 2.0 * at.BOX_MARGIN - 2.0 * step < looked_at(guard, at.TCP_SIM) <= 2.0 * at.BOX_MARGIN
     for speed, share, only_at_rest in ((0.32, 1.25, False), (0.25, 0.75, True)):
         guard, steps = stop_of(speed, 30.0)
         way = steps[:, 0].sum()
@@ -335,6 +343,17 @@ def test_a_tcp_as_fast_in_its_stop_as_it_may_be_is_not_too_fast() -> None:
     first = float(table[at.LEVER, 0]) * state[at.NEXT_W, 0]
     assert simulate_stop(model, table, state, at.NEXT_Q, at.PATH_ALONE, first) == STOPS
     assert (state[at.TCP_LOOK] == -1.0).all(), "a bound at the very limit proves it"
+
+
+@pytest.mark.parametrize(("speed", "axis"), [(1.0, 0), (0.15, 1)])
+def test_a_stop_that_touches_a_wall_does_not_hit_it(speed: float, axis: int) -> None:
+    """Axis x: the wall that the first look is at, from which it goes away; y: the one it comes to rest at."""
+    guard, _ = stop_of(speed, 30.0)
+    state, table = guard.state, guard.table.copy()
+    wall = state[at.TCP_SIM, 4 * axis + 3]
+    for beyond, code in ((0.0, STOPS), (1e-9, HITS)):
+        table[at.BOX_HIGH, axis] = wall - beyond
+        assert simulate_stop(ARM.chain.model, table, state, at.NEXT_Q, at.PATH_ALONE, 0.0) == code
 
 
 def test_an_arm_at_rest_has_stopped_wherever_it_stands() -> None:

@@ -21,6 +21,7 @@ from robostral.guard.kernels import (
     screen,
     slow_down,
     slow_joints,
+    step_towards,
     stop_path,
 )
 from robostral.guard.stop import peak_bound, stop_bound, stop_extent, stop_step
@@ -298,3 +299,22 @@ def test_a_tcp_is_slowed_to_a_share_of_two_to_the_12th() -> None:
     assert len(gaps) > 8
     assert min(gaps) > -0.01
     assert 0.75 < max(gaps) < 1.01
+
+
+def test_a_tcp_that_is_as_slow_as_asked_halfway_is_slowed_no_further() -> None:
+    guard, _ = moving(0, 0.1)
+    state, table = guard.state, guard.table.copy()
+    tcp_kernel(MODEL, START, state[at.TCP, :16].reshape((4, 4)))
+    b = state[at.NEXT_B, :N].copy()
+    slow_down(MODEL, table, state)
+    halfway = step_towards(MODEL, table, state, 0.5)
+    assert step_towards(MODEL, table, state, 0.0) < halfway < step_towards(MODEL, table, state, 1.0)
+    state[at.NEXT_B, :N] = b
+    most = halfway / 0.95
+    while 0.95 * most < halfway:
+        most = np.nextafter(most, 1.0)
+    assert 0.95 * most == halfway
+    table[at.FIGURE, at.TCP_STEP] = most
+    slow_down(MODEL, table, state)
+    stop = stopped_once(guard, at.PATH_TOGETHER)[2]
+    assert state[at.NEXT_B, :N] == pytest.approx(0.5 * (b + stop), abs=1e-4 * float(np.abs(b - stop).min()))

@@ -68,6 +68,14 @@ def test_without_a_cap_nothing_changes_and_a_pose_that_is_no_number_stops() -> N
     assert (tau == 50.0).all()
     assert capped(np.where(np.arange(N) == 1, np.nan, PANDA.home), dq, tau) == Reason.ENERGY
     assert capped(PANDA.home, np.where(np.arange(N) == 1, np.nan, dq), tau) == Reason.ENERGY
+    model, table, work = (
+        PANDA.chain.model,
+        Guard(PANDA.chain, PANDA.limits, DT, energy=CAP).table,
+        workspace(PANDA.chain),
+    )
+    for rows, joints in ((N - 1, N), (N, N - 1)):
+        M, hold = np.zeros((rows, N)), np.zeros(joints)
+        assert energy_kernel(model, table, PANDA.home, dq, work, M, hold, tau) == Reason.ENERGY, "nothing to work in"
 
 
 def test_a_blow_stops_the_arm_with_the_reason() -> None:
