@@ -76,6 +76,10 @@ _BY_FILE: dict[str, list[tuple[str, str]]] = {
         ("if j != watched and state[at.WATCHED, j] == c:", "j is never beyond `watched`"),
         ("if kind >= PLANE:", "PLANE is the greatest of three"),
         ("elif kind >= BOX:", "PLANE, the only one greater, does not get here"),
+        (
+            "condition = min(most / least, MOST_CONDITION) if least != 0.0 else MOST_CONDITION",
+            "where the bound is below 0, the singular value itself is there",
+        ),
         ("if before - room >= most:", "where both are equal, the share is 1"),
         ("looked = False", "the same links are placed again: the same, slower"),
         (
