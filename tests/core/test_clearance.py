@@ -323,8 +323,9 @@ def test_a_bound_at_its_very_figure_proves_enough() -> None:
     survey(UR.chain.model, table, state)
     assert state[at.ROOM_NEXT, : len(reach)] == pytest.approx(1.0 - 1e-4 * reach, abs=1e-15)
     state[at.NEXT_W] = 0.0
-    for most, carried in ((17.0, True), (17.0 * (1.0 + 1e-12), False)):
-        meta[at.S_MOST], meta[at.S_LEAST] = most, 1.0
+    for least, factor, carried in ((0.5, 1.0, True), (2.0, 1.0, True), (0.5, 1.0 + 1e-12, False)):
+        most = 17.0 * least * factor
+        meta[at.S_MOST], meta[at.S_LEAST] = most, least
         assert survey_condition(UR.chain.model, table, state) == (True, 1.0)
         assert (meta[at.S_MOST_NEXT] == most) == carried
 
