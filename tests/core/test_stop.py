@@ -145,3 +145,23 @@ def test_a_speed_of_many_decelerations_ends_where_its_steps_end(A: float) -> Non
 def test_an_arm_at_rest_leaves_the_taper_no_room() -> None:
     assert taper_room(0.0, 0.0, 4e-5, 1e-5, 1e-3, 1e4) == 0.0
     assert taper_room(1e-9, 0.0, 4e-5, 1e-5, 1e-3, 1e4) > 0.0
+
+
+def test_what_holds_to_one_side_holds_to_the_other() -> None:
+    """A joint mirrored, limits and all, goes the mirrored way bit for bit; also near a limit, with a taper."""
+    rng, A, D, seen = np.random.default_rng(8), 4e-5, 1e-5, 0
+    for k in range(400):
+        w, b = rng.uniform(-6e-3, 6e-3), rng.choice([0.0, rng.uniform(-A, A)])
+        taper = ((0.0, 0.0), (1e-3 + 2.5e-5, 1e4))[k % 2]
+        stop = stop_step(w, b, A, D)
+        ends = stop_extent(w + stop, stop, A, D)
+        room = taper_room(abs(w + stop), math.copysign(1.0, w) * stop, A, D, *taper)
+        low, high = (
+            w + stop + ends[0] - room - rng.uniform(0.0, 1e-4),
+            w + stop + ends[1] + room + rng.uniform(0.0, 1e-4),
+        )
+        q_d = w + b + rng.uniform(-2.0, 2.0) * D
+        q_next, bits = limit_step(0.0, w, b, q_d, low, high, 6e-3, A, D, *taper)
+        assert limit_step(0.0, -w, -b, -q_d, -high, -low, 6e-3, A, D, *taper) == (-q_next, bits)
+        seen += bits == guards.LIMITED_POSITION
+    assert seen > 50

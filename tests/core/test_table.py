@@ -11,6 +11,7 @@ from robostral.arm.chain import KIND, POS
 from robostral.errors import ConfigError
 from robostral.guard import SINGULAR, Guard, Workspace
 from robostral.guard import table as at
+from robostral.guard.braking import FAST, HITS, STOPS
 from robostral.kinematics.jacobian import jacobian
 
 DT = 0.004
@@ -123,3 +124,8 @@ def test_tables_are_as_wide_as_their_widest_row() -> None:
 def test_the_figures_of_others_are_theirs() -> None:
     """MoveIt Servo's parameters `lower_singularity_threshold` and `hard_stop_singularity_threshold`."""
     assert SINGULAR == (17.0, 30.0)
+
+
+def test_names_of_different_things_differ() -> None:
+    assert len({at.PATH_UNKNOWN, at.PATH_TOGETHER, at.PATH_ALONE}) == 3
+    assert len({STOPS, HITS, FAST}) == 3
