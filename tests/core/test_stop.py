@@ -72,6 +72,7 @@ def test_the_stop_law_lands_exactly(w: float, b: float, ratio: float) -> None:
     assert max(highest, -lowest) <= bound
 
 
+@settings(deadline=None)
 @given(x=st.floats(0.0, 100.0), D=st.floats(0.01, 10.0))
 def test_landing_inverts_the_ramp(x: float, D: float) -> None:
     shed = sum(max(x - k * D, 0.0) for k in range(int(x / D) + 2))
