@@ -4,9 +4,7 @@ _FLOOR = "a floor of a floor; where rounding parts them, the sum of the steps is
 _LEAST = "STOPS is the least of three"
 _RAMP = "2 A / D ticks and a few are enough"
 _SHORT = "the bound only saves the sum that says the same"
-_ZEROS = "columns beyond the joints hold zeros"
 _AXIS = "the last axis of a vector is its first"
-_TICK = "stop_tick(table, state, model.shape[0] + EXTRA_ROWS, at.Q, state[at.META, at.PATH])"
 
 _BY_FILE: dict[str, list[tuple[str, str]]] = {
     "stop": [
@@ -47,7 +45,6 @@ _BY_FILE: dict[str, list[tuple[str, str]]] = {
     ],
     "kernels": [
         ("for k in range( 15):", "the last figure of every pose is 1, and `reset` has written it"),
-        ("for k in range( 17):", "a pose has 16 figures; nobody reads the one after them"),
         ("if min(clear_share, steady_share) != 1.0:", "no share is more than 1"),
         ("if code >= FAST:", "FAST is the greatest of three"),
         ("return TCP_SPEED if code >= FAST else int(state[at.META, at.CAUSE])", "FAST is the greatest of three"),
@@ -56,10 +53,6 @@ _BY_FILE: dict[str, list[tuple[str, str]]] = {
         ("if together <= STOPS:", _LEAST),
         ("return (STOPS if alone <= STOPS else max(together, alone)), at.PATH_ALONE", _LEAST),
         ("state[at.META, at.PATH] = at.PATH_TOGETHER if together <= STOPS else at.PATH_ALONE", _LEAST),
-        ("for i in range(model.shape[0] + EXTRA_ROWS):", _ZEROS),
-        ("for i in range(model.shape[ 1] - EXTRA_ROWS):", _ZEROS),
-        (_TICK, _ZEROS),
-        (f"at_rest = {_TICK}", _ZEROS),
         ("same = q_c.shape[ -1] == n", _AXIS),
         ("near = q.shape[ -1] == n", _AXIS),
         ("for i in range(min(n, q_c.shape[ -1])):", _AXIS),
@@ -71,7 +64,6 @@ _BY_FILE: dict[str, list[tuple[str, str]]] = {
         ),
     ],
     "clearance": [
-        ("for i in range(model.shape[0] + EXTRA_ROWS):", _ZEROS),
         ("if table.shape[0] != at.CHECKS:", "no table has fewer rows"),
         ("if j != watched and state[at.WATCHED, j] == c:", "j is never beyond `watched`"),
         ("if kind >= PLANE:", "PLANE is the greatest of three"),
@@ -88,6 +80,8 @@ _BY_FILE: dict[str, list[tuple[str, str]]] = {
         ),
     ],
     "checks": [
+        ("shape[ 1], shape[1:8] = CAPSULE, array[b]", "CAPSULE is 0, and so is a row of zeros"),
+        ("for link, capsule in zip(links.tolist(), array, strict=False):", "there is one link for each row"),
         ("round_b = shape[0] <= CAPSULE", "CAPSULE is the least of three"),
         (
             "upper, lower = (extent_a, extent_b) if link_a >= link_b else (extent_b, extent_a)",

@@ -318,3 +318,45 @@ def test_a_tcp_that_is_as_slow_as_asked_halfway_is_slowed_no_further() -> None:
     slow_down(MODEL, table, state)
     stop = stopped_once(guard, at.PATH_TOGETHER)[2]
     assert state[at.NEXT_B, :N] == pytest.approx(0.5 * (b + stop), abs=1e-4 * float(np.abs(b - stop).min()))
+
+
+def test_columns_beyond_the_joints_are_neither_read_nor_written() -> None:
+    """Rows are wider than the arm has joints; what stands there is nobody's."""
+    rows = [*range(at.Q, at.B + 1), *range(at.NEXT_Q, at.SIM_B + 1), at.STOP_REACH, at.TRAVEL]
+    logs = []
+    for beyond in (0.0, 7.0):
+        guard = Guard(ARM.chain, ARM.limits.reduced(), DT, Workspace((-0.9,) * 3, (0.9,) * 3), capsules=ARM.capsules)
+        for ask in (1e-3, 9e-3, 1.0):
+            guard.state[rows, N:] = guard.state[at.TCP, 16:] = beyond
+            guard.state[at.TCP_NEXT, 16:] = -beyond
+            assert guard.reset(START) == Reason.PASSED
+            log = [guard.q_c.copy()]
+            for k in range(20):
+                guard.step(guard.q_c + ask * np.sin(0.2 * k + np.arange(N)))
+                log.append(guard.q_c.copy())
+            guard.coast()
+            while not guard.brake() and len(log) < 400:
+                log.append(guard.q_c.copy())
+            assert (guard.state[rows, N:] == beyond).all()
+            assert (guard.state[at.TCP, 16:] == beyond).all()
+            logs.append(log)
+    np.testing.assert_array_equal(np.vstack(logs[:3]), np.vstack(logs[3:]))
+
+
+def test_a_reject_stops_as_a_stop_that_was_asked_for() -> None:
+    """Every joint, from the first tick to the last, whatever else is asked meanwhile."""
+    rejected, asked = (Guard(ARM.chain, limits_of(ARM.limits.array), DT) for _ in range(2))
+    for guard in (rejected, asked):
+        assert guard.reset(START) == Reason.PASSED
+        for k in range(40):
+            assert guard.step(guard.q_c + 1e-5 * k * np.array([1, -1, 1, -1, 1, -1])) <= Reason.LIMITED
+    assert (np.abs(asked.dq_c) > 0.1).all()
+    at_rest = False
+    for k in range(200):
+        at_rest = bool(asked.brake())
+        assert rejected.step(START * (np.nan, 1.0)[k % 2]) == Reason.NOT_FINITE
+        np.testing.assert_array_equal(rejected.q_c, asked.q_c)
+        np.testing.assert_array_equal(rejected.ddq_c, asked.ddq_c)
+        if at_rest:
+            break
+    assert at_rest
