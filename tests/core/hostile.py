@@ -36,3 +36,11 @@ def soft() -> FloatArray:
     array = ARM.limits.array.copy()
     array[4] = 200.0
     return array
+
+
+def changeable(table: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Copy a guard's table: to be changed, and as kernels see it; what is writable would be compiled anew."""
+    copy = table.copy()
+    seen = copy[:]
+    seen.flags.writeable = False
+    return copy, seen

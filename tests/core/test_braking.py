@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hostile import ARM, limits_of
+from hostile import ARM, changeable, limits_of
 from numpy.typing import NDArray
 
 from robostral.arm import load_arm
@@ -241,12 +241,12 @@ def test_speed_and_taper_may_use_up_their_margins_to_the_last_bit(side: float) -
         speed = math.sqrt((ahead + margins * at.POSITION_MARGIN) / table[at.TAPER_PER, 1])
         state[at.SIM_W, 1] = side * (speed - taper[0, 1] * 0.002)
         assert within_limits(table, state, 7) == fine
-    plain = table.copy()
-    plain[[at.V, at.TAPER_PER]], plain[at.TAPER_OFFSET], state[at.SIM_Q] = 1.0, 0.25, 0.0
+    figures, plain = changeable(table)
+    figures[[at.V, at.TAPER_PER]], figures[at.TAPER_OFFSET], state[at.SIM_Q] = 1.0, 0.25, 0.0
     state[at.SIM_W, :7], edge = side * 0.5, 0.25 - at.POSITION_MARGIN  # a speed of a half asks for a quarter
     assert edge + at.POSITION_MARGIN == 0.25
     for ahead, fine in ((edge, True), (edge - 1e-9, False)):
-        plain[at.LOW], plain[at.HIGH] = -ahead, ahead
+        figures[at.LOW], figures[at.HIGH] = -ahead, ahead
         assert within_limits(plain, state, 7) == fine
 
 
@@ -330,15 +330,16 @@ def test_the_speed_of_the_tcp_is_looked_at_only_where_its_bound_proves_nothing()
 
 def test_a_tcp_as_fast_in_its_stop_as_it_may_be_is_not_too_fast() -> None:
     guard, steps = stop_of(1.0, 30.0)
-    state, table, model = guard.state, guard.table.copy(), ARM.chain.model
+    figures, table = changeable(guard.table)
+    state, model = guard.state, ARM.chain.model
     plain, fast = state.copy(), []
     plain[at.SIM_Q : at.SIM_Q + 3] = plain[at.NEXT_Q : at.NEXT_Q + 3]
     while not stop_tick(table, plain, N, at.SIM_Q, at.PATH_ALONE):
         fast.append(speed_at(model, plain, N))
     for limit, code in ((max(fast), STOPS), (max(fast) * (1.0 - 1e-9), FAST)):
-        table[at.FIGURE, at.TCP_STEP] = limit
+        figures[at.FIGURE, at.TCP_STEP] = limit
         assert simulate_stop(model, table, state, at.NEXT_Q, at.PATH_ALONE, 1.0) == code
-    table[at.FIGURE, at.TCP_STEP] = steps[:, 1].max()
+    figures[at.FIGURE, at.TCP_STEP] = steps[:, 1].max()
     state[at.TCP_LOOK] = -1.0
     first = float(table[at.LEVER, 0]) * state[at.NEXT_W, 0]
     assert simulate_stop(model, table, state, at.NEXT_Q, at.PATH_ALONE, first) == STOPS
@@ -349,18 +350,19 @@ def test_a_tcp_as_fast_in_its_stop_as_it_may_be_is_not_too_fast() -> None:
 def test_a_stop_that_touches_a_wall_does_not_hit_it(speed: float, axis: int) -> None:
     """Axis x: the wall that the first look is at, from which it goes away; y: the one it comes to rest at."""
     guard, _ = stop_of(speed, 30.0)
-    state, table = guard.state, guard.table.copy()
+    figures, table = changeable(guard.table)
+    state = guard.state
     wall = state[at.TCP_SIM, 4 * axis + 3]
     for beyond, code in ((0.0, STOPS), (1e-9, HITS)):
-        table[at.BOX_HIGH, axis] = wall - beyond
+        figures[at.BOX_HIGH, axis] = wall - beyond
         assert simulate_stop(ARM.chain.model, table, state, at.NEXT_Q, at.PATH_ALONE, 0.0) == code
 
 
 def test_an_arm_at_rest_has_stopped_wherever_it_stands() -> None:
     guard = guard_of(Workspace((-9.0, -9.0, -9.0), (9.0, 9.0, 9.0)))
     put(guard, np.zeros(N), np.zeros(N))
-    table = guard.table.copy()
-    table[at.BOX_HIGH, :3] = -5.0
+    figures, table = changeable(guard.table)
+    figures[at.BOX_HIGH, :3] = -5.0
     assert simulate_stop(ARM.chain.model, table, guard.state, at.NEXT_Q, at.PATH_ALONE, 0.0) == STOPS
 
 

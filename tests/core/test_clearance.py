@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from hostile import changeable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -311,14 +312,15 @@ def looked_for(guard: Guard, table: FloatArray, rooms: float) -> FloatArray:
 def test_a_bound_at_its_very_figure_proves_enough() -> None:
     guard = Guard(UR.chain, UR.limits, 0.002, capsules=UR.capsules, keep_out=(BALL,), conditioning=SINGULAR)
     assert guard.reset(UR.home.copy()) == Reason.PASSED
-    state, table, meta = guard.state, guard.table.copy(), guard.state[at.META]
+    figures, table = changeable(guard.table)
+    state, meta = guard.state, guard.state[at.META]
     state[at.NEXT_Q, :6] = UR.home
     assert not looked_for(guard, table, 0.0).any(), "at rest no way is left, and none is needed"
     assert meta[at.CLEAR] == 1.0
     assert looked_for(guard, table, -1e-12).all()
     state[at.NEXT_W, 0] = 1e-4
     reach = table[at.CHECKS :, REACH]
-    table[at.FIGURE, [at.APPROACH_GAIN, at.APPROACH_FLOOR]] = 0.0, 1e-4 * reach.max()
+    figures[at.FIGURE, [at.APPROACH_GAIN, at.APPROACH_FLOOR]] = 0.0, 1e-4 * reach.max()
     state[at.ROOM] = 1.0
     survey(UR.chain.model, table, state)
     assert state[at.ROOM_NEXT, : len(reach)] == pytest.approx(1.0 - 1e-4 * reach, abs=1e-15)
@@ -334,13 +336,14 @@ def test_a_room_of_exactly_nothing_is_enough() -> None:
     """For a pose, for a candidate, and on the way of a stop."""
     guard = Guard(UR.chain, UR.limits, 0.002, capsules=UR.capsules, keep_out=(BALL,))
     assert guard.reset(UR.home.copy()) == Reason.PASSED
-    state, table, model = guard.state, guard.table.copy(), UR.chain.model
+    figures, table = changeable(guard.table)
+    state, model = guard.state, UR.chain.model
     state[[at.NEXT_Q, at.SIM_Q]] = state[at.Q]
     for beyond, fine in ((0.0, True), (1e-9, False)):
-        table[-1] = guard.table[-1]
-        table[-1, STOP] = -LOOK_MARGIN
-        table[-1, RADII] = 0.0
-        table[-1, RADII] = room_left(table[-1], state) + beyond
+        figures[-1] = guard.table[-1]
+        figures[-1, STOP] = -LOOK_MARGIN
+        figures[-1, RADII] = 0.0
+        figures[-1, RADII] = room_left(table[-1], state) + beyond
         assert (room_left(table[-1], state) == 0.0) == fine
         assert (survey_pose(model, table, state, at.Q) == 0) == fine
         state[at.ROOM, len(table) - at.CHECKS - 1] = -1.0
@@ -357,10 +360,11 @@ def test_a_room_of_exactly_nothing_is_enough() -> None:
 def test_a_candidate_that_would_be_too_near_asks_for_a_share_of_its_speed_too() -> None:
     guard = Guard(UR.chain, UR.limits, 0.002, capsules=UR.capsules, keep_out=(BALL,))
     assert guard.reset(UR.home.copy()) == Reason.PASSED
-    state, table, k = guard.state, guard.table.copy(), len(guard.table) - at.CHECKS - 1
+    figures, table = changeable(guard.table)
+    state, k = guard.state, len(guard.table) - at.CHECKS - 1
     state[at.NEXT_Q], state[at.NEXT_W, :6] = state[at.Q], 1e-3
     for room in (-1e-5, 2e-5):
-        table[-1, RADII] += room_left(table[-1], state) - room
+        figures[-1, RADII] += room_left(table[-1], state) - room
         state[at.ROOM, k] = 4e-5
         cause, share = survey(UR.chain.model, table, state)
         floor = table[at.FIGURE, at.APPROACH_FLOOR] + table[at.FIGURE, at.APPROACH_GAIN] * max(room, 0.0)
@@ -372,15 +376,15 @@ def test_a_pose_at_the_figure_to_stop_at_and_a_singular_one() -> None:
     plain = Guard(UR.chain, UR.limits, 0.002)
     assert survey_condition(UR.chain.model, plain.table, plain.state) == (True, 1.0)
     guard = Guard(UR.chain, UR.limits, 0.002, conditioning=(5.0, 5.0))
-    state, table, meta = guard.state, guard.table.copy(), guard.state[at.META]
+    figures, table = changeable(guard.table)
+    state, meta = guard.state, guard.state[at.META]
     for pose, number in ((UR.home, condition(UR.chain, UR.home.copy())), (np.zeros(6), 1e6)):
         assert guard.reset(pose.copy()) == Reason.PASSED
         assert meta[at.CONDITION] == 1e6
         state[at.NEXT_Q] = state[at.Q]
         survey_condition(UR.chain.model, table, state)
         assert meta[at.CONDITION_NEXT] == pytest.approx(number, rel=1e-9)
-    state[at.NEXT_Q, :6] = UR.home
-    number, meta[at.CONDITION] = 0.0, 1.0
+    state[at.NEXT_Q, :6], meta[at.CONDITION] = UR.home, 1.0
     survey_condition(UR.chain.model, table, state)
     number = meta[at.CONDITION_NEXT]
     for slow, stop, expected in (
@@ -390,7 +394,7 @@ def test_a_pose_at_the_figure_to_stop_at_and_a_singular_one() -> None:
         (number - 1.0, number - 1.0, (False, 1.0)),
     ):
         meta[at.S_LEAST] = 0.0
-        table[at.FIGURE, [at.CONDITION_SLOW, at.CONDITION_STOP]] = slow, stop
+        figures[at.FIGURE, [at.CONDITION_SLOW, at.CONDITION_STOP]] = slow, stop
         assert survey_condition(UR.chain.model, table, state) == expected
     meta[at.CONDITION] = number
     assert survey_condition(UR.chain.model, table, state) == (True, 1.0), "what does not grow is free"

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hostile import ARM, START, limits_of
+from hostile import ARM, START, changeable, limits_of
 from numpy.typing import NDArray
 
 from robostral.guard import LIMITED_CLEARANCE, LIMITED_CONDITIONING, Guard, Reason, Workspace
@@ -185,8 +185,8 @@ def test_an_acceleration_is_kept_as_long_as_the_joint_can_still_stop_after_it(si
 
 
 def with_figure(guard: Guard, column: int, figure: float) -> FloatArray:
-    table = guard.table.copy()
-    table[at.FIGURE, column] = figure
+    figures, table = changeable(guard.table)
+    figures[at.FIGURE, column] = figure
     return table
 
 
@@ -199,9 +199,9 @@ def test_what_stands_at_its_very_figure_is_allowed() -> None:
     for figure, code in ((away, Reason.PASSED), (away * (1.0 - 1e-9), Reason.START_POSE)):
         assert screen(MODEL, with_figure(guard, at.START_TOLERANCE, figure), state, q) == code
     state[at.META, at.FRESH] = 0.0
-    table = guard.table.copy()
+    figures, table = changeable(guard.table)
     for figure, code in ((away, Reason.PASSED), (away * (1.0 - 1e-9), Reason.JUMP)):
-        table[at.JUMP, 3] = figure
+        figures[at.JUMP, 3] = figure
         assert screen(MODEL, table, state, q) == code
     for figure, code in ((away, Reason.PASSED), (away * (1.0 - 1e-9), Reason.TRACKING)):
         assert measure_kernel(MODEL, with_figure(guard, at.TRACKING_TOLERANCE, figure), state, guard.counts, q) == code
@@ -219,8 +219,8 @@ def test_a_tcp_at_its_very_speed_or_wall_is_allowed_and_one_beyond_is_not_even_a
     tcp_kernel(MODEL, START, T)
     wall = Guard(ARM.chain, ARM.limits, DT, Workspace((-2.0, -2.0, -2.0), (T[0, 3] + at.BOX_MARGIN, 2.0, 2.0)))
     for beyond, code in ((0.0, STOPS), (1e-9, HITS), (1e-3, HITS)):
-        table = wall.table.copy()
-        table[at.BOX_HIGH, 0] = T[0, 3] - beyond
+        figures, table = changeable(wall.table)
+        figures[at.BOX_HIGH, 0] = T[0, 3] - beyond
         assert reset_kernel(MODEL, table, wall.state, wall.counts, START) == (0 if code == STOPS else Reason.WORKSPACE)
         assert room_of(table, T.ravel()) == -beyond or beyond
         state = wall.state.copy()
@@ -241,8 +241,9 @@ def test_what_levers_prove_needs_no_jacobian_and_no_simulated_stop() -> None:
     reach = sum(lever[i] * stop_bound(w[i], b[i], A[i], D[i]) for i in range(N))
     peak = sum(lever[i] * peak_bound(w[i], b[i], D[i]) for i in range(N))
     for near, speed, looked in ((1.001, 1.0, False), (1.001, 0.999, True), (0.999, 1.0, True)):
-        table = with_figure(guard, at.TCP_STEP, speed * peak)
-        table[at.BOX_HIGH, 2] = state[at.TCP_NEXT, 11] + near * reach
+        figures, table = changeable(guard.table)
+        figures[at.FIGURE, at.TCP_STEP] = speed * peak
+        figures[at.BOX_HIGH, 2] = state[at.TCP_NEXT, 11] + near * reach
         survey(MODEL, table, state)
         state[at.JACOBIAN], state[at.SIM_Q] = -9.0, -9.0
         code, path = stop_path(MODEL, table, state, 0)
@@ -253,16 +254,17 @@ def test_what_levers_prove_needs_no_jacobian_and_no_simulated_stop() -> None:
 
 def test_bounds_at_their_very_figures_prove_that_the_arm_stops() -> None:
     guard, _ = moving(0, 0.05)
-    state, table = guard.state, guard.table.copy()
+    figures, table = changeable(guard.table)
+    state = guard.state
     tcp_kernel(MODEL, state[at.NEXT_Q, :N].copy(), state[at.TCP_NEXT, :16].reshape((4, 4)))
     survey(MODEL, table, state)
-    table[at.FIGURE, at.TCP_STEP] = fastest(MODEL, table, state)
+    figures[at.FIGURE, at.TCP_STEP] = fastest(MODEL, table, state)
     assert stop_path(MODEL, table, state, 0) == (STOPS, at.PATH_UNKNOWN)
-    table[at.FIGURE, at.TCP_STEP] *= 1.0 - 1e-9
+    figures[at.FIGURE, at.TCP_STEP] *= 1.0 - 1e-9
     assert stop_path(MODEL, table, state, 0)[1] == at.PATH_TOGETHER
-    table[at.FIGURE, at.TCP_STEP] = 1e3
-    table[at.BOX_HIGH, 2] = state[at.TCP_NEXT, 11] + 0.1
-    table[at.LEVER, :N], state[at.STOP_REACH, :N] = 1.0, 0.0
+    figures[at.FIGURE, at.TCP_STEP] = 1e3
+    figures[at.BOX_HIGH, 2] = state[at.TCP_NEXT, 11] + 0.1
+    figures[at.LEVER, :N], state[at.STOP_REACH, :N] = 1.0, 0.0
     for factor, path in ((1.0, at.PATH_UNKNOWN), (1.0 + 1e-9, at.PATH_TOGETHER)):
         state[at.STOP_REACH, 0] = room_of(table, state[at.TCP_NEXT]) * factor
         assert stop_path(MODEL, table, state, 0) == (STOPS, path)
@@ -281,7 +283,8 @@ def test_a_tcp_is_slowed_to_a_share_of_two_to_the_12th() -> None:
     gaps, T = [], np.zeros((4, 4))
     for seed in range(24):
         guard, rng = moving(seed, 0.1)
-        state, table = guard.state, with_figure(guard, at.TCP_STEP, 1.0)
+        figures, table = changeable(guard.table)
+        state = guard.state
         tcp_kernel(MODEL, START, state[at.TCP, :16].reshape((4, 4)))
         b, stop = state[at.NEXT_B, :N].copy(), stopped_once(guard, at.PATH_TOGETHER)[2]
 
@@ -290,7 +293,7 @@ def test_a_tcp_is_slowed_to_a_share_of_two_to_the_12th() -> None:
             return float(np.linalg.norm(T[:3, 3] - guard.state[at.TCP, [3, 7, 11]]))  # noqa: B023
 
         true = rng.uniform(0.05, 0.95)
-        table[at.FIGURE, at.TCP_STEP] = step(true) / 0.95
+        figures[at.FIGURE, at.TCP_STEP] = step(true) / 0.95
         if not step(0.0) < 0.999 * step(true) < 0.998 * step(1.0):
             continue
         slow_down(MODEL, table, state)
@@ -303,7 +306,8 @@ def test_a_tcp_is_slowed_to_a_share_of_two_to_the_12th() -> None:
 
 def test_a_tcp_that_is_as_slow_as_asked_halfway_is_slowed_no_further() -> None:
     guard, _ = moving(0, 0.1)
-    state, table = guard.state, guard.table.copy()
+    figures, table = changeable(guard.table)
+    state = guard.state
     tcp_kernel(MODEL, START, state[at.TCP, :16].reshape((4, 4)))
     b = state[at.NEXT_B, :N].copy()
     slow_down(MODEL, table, state)
@@ -314,7 +318,7 @@ def test_a_tcp_that_is_as_slow_as_asked_halfway_is_slowed_no_further() -> None:
     while 0.95 * most < halfway:
         most = np.nextafter(most, 1.0)
     assert 0.95 * most == halfway
-    table[at.FIGURE, at.TCP_STEP] = most
+    figures[at.FIGURE, at.TCP_STEP] = most
     slow_down(MODEL, table, state)
     stop = stopped_once(guard, at.PATH_TOGETHER)[2]
     assert state[at.NEXT_B, :N] == pytest.approx(0.5 * (b + stop), abs=1e-4 * float(np.abs(b - stop).min()))
