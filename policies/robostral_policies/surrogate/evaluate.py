@@ -1,7 +1,8 @@
 """Judgement of a learned simulator on episodes that it has never seen; the file `evaluation.json`.
 
 open_loop    list of {arm, pilot, what, steps, n, refused, mm: [median, p95], deg: [median, p95]}
-             pilot: expert | disturbed | pushing | curious, and `all` of one `what`; arm: a name, and `all`
+             pilot: expert | disturbed | pushing | curious, and `all` of one `what`; arm: a name, and `all`; and the
+             second one, whose first link has the room, with a table 0.1 m higher, which is not among `all`
              what: tcp | untouched | pushed | grasped (a part; its tcp is in `tcp`); steps: 1 | 10 | 50
 success      list of {environment, arm, pilot, surrogate: {n, successes, rate, low, high}, engine: likewise,
              points, refused}; pilot: expert, or the name of a bundle; points = 100 (surrogate - engine)
@@ -12,6 +13,8 @@ bars         list of {what, bar, found, met}
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -36,6 +39,8 @@ HORIZONS = (1, 10, 50)
 _LONGEST = 170
 _LATEST = 30
 """The first window of an episode begins at a random one of so many steps, so that windows begin anywhere."""
+RAISED_M = 0.1
+"""How much higher the table of a cell is that was not watched."""
 _UNTOUCHED_M, _FLAG = 2e-4, 0.5
 """A part that moves less than this in a window was not touched; from this on a step counts as outside, see
 `robostral_sims.engines.surrogate.MAX_OUTSIDE`."""
@@ -157,8 +162,9 @@ def evaluate(
                 steps.append(watched)
                 progress.advance(bar)
             finish(progress, bar, f"{kwargs['arm']}: {episodes * len(PILOTS)} episodes open loop")
+        higher = _elsewhere(judged, lineage.environment_kwargs["cells"][:2][-1], episodes, seed, progress)
         success = [row for policy in policies for row in _beside(judged, policy, closed_loop, seed, workers, progress)]
-    open_loop = tuple(tables(found))
+    open_loop = (*tables(found), *(row for row in tables(higher) if row.arm != "all"))
     return Evaluation(
         judged.manifest.label,
         judged.digest.hex(),
@@ -172,6 +178,35 @@ def evaluate(
         machine(workers),
         datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _elsewhere(judged: Bundle, kwargs: dict[str, Any], episodes: int, seed: int, progress: Progress) -> list[Seen]:
+    """Fly in a cell whose table is higher than any that was watched."""
+    pilots = Pilots(judged.manifest.lineage.environment, kwargs)
+    scene = pilots.env.scene
+    pilots.env.close()
+    arm, found = f"{kwargs['arm']}, table {RAISED_M:g} m higher", []
+    bar = progress.add_task(arm, total=episodes * len(PILOTS))
+    with TemporaryDirectory() as folder:
+        cell = Path(folder) / "raised.yaml"
+        cell.write_bytes(msgspec.yaml.encode(raised(scene)))
+        for one, _ in fly(judged, {**kwargs, "cell": str(cell)}, episodes, seed):
+            found += [seen._replace(arm=arm) for seen in one]
+            progress.advance(bar)
+    finish(progress, bar, f"{arm}: {episodes * len(PILOTS)} episodes open loop")
+    return found
+
+
+def raised(scene: Any) -> Any:
+    """Return a scene whose bodies and regions, but not its arm, are higher by `RAISED_M`."""
+    replace = msgspec.structs.replace
+
+    def up(p: Sequence[float]) -> tuple[float, float, float]:
+        return p[0], p[1], p[2] + RAISED_M
+
+    bodies = tuple(replace(body, pose=replace(body.pose, p=up(body.pose.p))) for body in scene.bodies)
+    regions = {name: replace(box, low=up(box.low), high=up(box.high)) for name, box in scene.regions.items()}
+    return replace(scene, bodies=bodies, regions=regions)
 
 
 def fly(judged: Bundle, kwargs: dict[str, Any], episodes: int, seed: int) -> Iterator[tuple[list[Seen], Watched]]:
@@ -277,16 +312,19 @@ def _calibration(judged: Bundle, watched: Watched, level: float) -> Calibration:
     for what, field, change in _FOREIGN:
         seen = kept.seen.copy()
         columns_of = slice(at[field], at[field] + next(f.size for f in contract.obs if f.name == field))
-        seen[:, columns_of] = seen[:, columns_of] * change[0] + change[1]
+        seen[:, columns_of] = seen[:, columns_of] * change[0] + np.array(change[1])
         flagged[what] = _share(say(seen)[:, -1] > _FLAG)
     policy.close()
     return Calibration(level, inside, flagged)
 
 
 _FOREIGN = (
-    ("parts 1.5 times as large", "part_half", (1.5, 0.0)),
-    ("a table 0.1 m higher", "heights", (1.0, 0.1)),
-    ("tool tilted by half a rad more", "tilt", (1.0, 0.48)),
+    ("parts a fifth larger", "part_half", (1.2, 0.0)),
+    ("parts twice as heavy", "part_mass", (2.0, 0.0)),
+    ("friction three times as high", "friction", (3.0, 0.0)),
+    ("another lining of the jaw", "friction_jaw", (1.2, 0.0)),
+    ("tool tilted by half a rad", "tilt", (0.0, (0.48, 0.0))),
+    ("tool and part 0.3 m higher above the table", "heights", (1.0, 0.3)),
     ("the part thrown at 3 m/s more", "part_velocities", (1.0, 3.0)),
 )
 """Cells of another kind, by what is changed in what is seen of fresh episodes: factor and addend of a field."""

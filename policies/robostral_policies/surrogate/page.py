@@ -180,7 +180,7 @@ def _failures(found: Evaluation) -> str:
     text = f"Missed: {escape(', '.join(missed))}. " if missed else ""
     return (
         f"<h2>Where it fails</h2><p>{text}The windows of {longest} steps with the greatest errors, by arm, by who flew"
-        " and by what happened to the part. Mass and friction of a part are not seen, and what differs for them is"
-        " error here; forces are not learned.</p>"
+        " and by what happened to the part: most of it is parts that were knocked over in one cell and not in the"
+        " other. Forces are not learned.</p>"
         f"{table(('where', 'windows', 'position [mm]', 'rotation [deg]', 'refused'), rows)}"
     )
