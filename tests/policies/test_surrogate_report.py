@@ -19,7 +19,7 @@ import planted_jaw
 
 ROWS = tuple(
     OpenLoop(arm, pilot, what, steps, 40, 2, (0.1 * steps, 0.7 * steps), (0.01 * steps, 0.1 * steps))
-    for arm in ("all", "panda")
+    for arm in ("all", "panda", "engine itself, 0.1 mm aside")
     for pilot in ("all", "expert")
     for what in ("tcp", "grasped")
     for steps in (1, 10, 50)
@@ -58,8 +58,9 @@ def test_the_page_holds_what_was_found_and_where_it_fails(found):
     report(folder, evaluation=here / "evaluation.json", speed=here / "speed.json")
     text = (here / "report.html").read_text()
     for fact in ("48 of 50", "-4.0", "5.00 (35.00)", "missed", "101.0 x", "parts 1.5 times as large", "<svg",
-                 "Missed: tcp, 50 steps", "panda, expert: tcp"):  # fmt: skip
+                 "Missed: tcp, 50 steps", "panda, expert: tcp", "engine itself, 0.1 mm aside: tcp"):  # fmt: skip
         assert fact in text, fact
+    assert "aside, expert" not in text, "what stands apart is no failure"
     assert "http" not in text.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
         "https://matplotlib.org", ""
     ).replace("http://creativecommons.org", "")

@@ -110,9 +110,9 @@ def evaluate(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "evaluation.json").write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2))
     for row in found.open_loop:
-        if row.arm == "all" or ("higher" in row.arm and row.pilot == "all"):
+        if row.arm == "all" or ("," in row.arm and row.pilot == "all"):
             off = f"{row.mm[0]:6.2f} mm, p95 {row.mm[1]:6.2f} mm; {row.deg[0]:5.2f} deg, p95 {row.deg[1]:5.2f} deg"
-            who = row.pilot if row.arm == "all" else "higher"
+            who = row.pilot if row.arm == "all" else row.arm
             print(f"{who:9} {row.what:9} {row.steps:2} steps {row.n:5} windows: {off}; {row.refused} refused")
     for beside in found.success:
         print(

@@ -2,7 +2,8 @@
 
 open_loop    list of {arm, pilot, what, steps, n, refused, mm: [median, p95], deg: [median, p95]}
              pilot: expert | disturbed | pushing | curious, and `all` of one `what`; arm: a name, and `all`; and the
-             second one, whose first link has the room, with a table 0.1 m higher, which is not among `all`
+             second one, whose first link has the room, with a table 0.1 m higher; and the engine itself, put to the
+             same state but for 0.1 mm in place of the learned cell; both are not among `all`
              what: tcp | untouched | pushed | grasped (a part; its tcp is in `tcp`); steps: 1 | 10 | 50
 success      list of {environment, arm, pilot, surrogate: {n, successes, rate, low, high}, engine: likewise,
              points, refused}; pilot: expert, or the name of a bundle; points = 100 (surrogate - engine)
@@ -41,6 +42,8 @@ _LATEST = 30
 """The first window of an episode begins at a random one of so many steps, so that windows begin anywhere."""
 RAISED_M = 0.1
 """How much higher the table of a cell is that was not watched."""
+ASIDE_M = 1e-4
+"""How far aside a part is put to see what such a difference becomes."""
 _UNTOUCHED_M, _FLAG = 2e-4, 0.5
 """A part that moves less than this in a window was not touched; from this on a step counts as outside, see
 `robostral_sims.engines.surrogate.MAX_OUTSIDE`."""
@@ -162,9 +165,10 @@ def evaluate(
                 steps.append(watched)
                 progress.advance(bar)
             finish(progress, bar, f"{kwargs['arm']}: {episodes * len(PILOTS)} episodes open loop")
-        higher = _elsewhere(judged, lineage.environment_kwargs["cells"][:2][-1], episodes, seed, progress)
+        found_too = list(_again(judged, episodes, seed, progress))
+        found_too += _elsewhere(judged, lineage.environment_kwargs["cells"][:2][-1], episodes, seed, progress)
         success = [row for policy in policies for row in _beside(judged, policy, closed_loop, seed, workers, progress)]
-    open_loop = (*tables(found), *(row for row in tables(higher) if row.arm != "all"))
+    open_loop = (*tables(found), *(row for row in tables(found_too) if row.arm != "all"))
     return Evaluation(
         judged.manifest.label,
         judged.digest.hex(),
@@ -178,6 +182,18 @@ def evaluate(
         machine(workers),
         datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _again(judged: Bundle, episodes: int, seed: int, progress: Progress) -> Iterator[Seen]:
+    """Let the engine itself follow from almost the same state: what nobody can foretell of a push."""
+    lineage, arm = judged.manifest.lineage, f"engine itself, {1e3 * ASIDE_M:g} mm aside"
+    cells = lineage.environment_kwargs["cells"]
+    bar = progress.add_task(arm, total=episodes * len(cells))
+    for kwargs in cells:
+        for one, _ in fly(judged, kwargs, episodes, seed, lineage.engine, ("pushing",)):
+            yield from (seen._replace(arm=arm) for seen in one)
+            progress.advance(bar)
+    finish(progress, bar, f"{arm}: {episodes * len(cells)} episodes open loop")
 
 
 def _elsewhere(judged: Bundle, kwargs: dict[str, Any], episodes: int, seed: int, progress: Progress) -> list[Seen]:
@@ -209,7 +225,14 @@ def raised(scene: Any) -> Any:
     return replace(scene, bodies=bodies, regions=regions)
 
 
-def fly(judged: Bundle, kwargs: dict[str, Any], episodes: int, seed: int) -> Iterator[tuple[list[Seen], Watched]]:
+def fly(
+    judged: Bundle,
+    kwargs: dict[str, Any],
+    episodes: int,
+    seed: int,
+    engine: str | None = None,
+    who: Sequence[Pilot] = PILOTS,
+) -> Iterator[tuple[list[Seen], Watched]]:
     """Fly episodes of an engine with the learned cell beside; yield what is seen at each horizon, and every step.
 
     Args:
@@ -217,14 +240,16 @@ def fly(judged: Bundle, kwargs: dict[str, Any], episodes: int, seed: int) -> Ite
         kwargs: What the environment is made with.
         episodes: How many for each pilot.
         seed: Which.
+        engine: What goes on by itself; the learned simulator if None, and else another engine, `ASIDE_M` elsewhere.
+        who: Pilots.
 
     Raises:
         TrainingError: The environment is not there, or no learned simulator knows it.
     """
     pilots = Pilots(judged.manifest.lineage.environment, kwargs)
-    shadow = pilots.env.shadow(str(judged.path))
+    shadow, aside_m = pilots.env.shadow(engine or f"surrogate:{judged.path}"), ASIDE_M if engine else 0.0
     first = FIRST_SEED + seed * MAX_SEED
-    for pilot in PILOTS:
+    for pilot in who:
         for number in range(first, first + episodes):
             found: list[Seen] = []
             rows: list[Any] = []
@@ -239,7 +264,7 @@ def fly(judged: Bundle, kwargs: dict[str, Any], episodes: int, seed: int) -> Ite
                         found.append(_seen(kwargs["arm"], pilot, step, window, shadow.compare()))
                 if step == begin or (window is not None and step - window.start == HORIZONS[-1]):
                     window = _Window(step, part.copy(), held=notes.held)
-                    shadow.meet()
+                    shadow.meet(aside_m)
             seen, told = (np.stack(column) for column in zip(*rows, strict=True))
             yield found, Watched(seen, told, np.full(len(seen), number))
     pilots.env.close()
