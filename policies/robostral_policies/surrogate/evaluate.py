@@ -176,7 +176,7 @@ def evaluate(
         seed,
         open_loop,
         tuple(success),
-        _calibration(judged, Watched.join(steps), level),
+        calibrate(judged, Watched.join(steps), level),
         tuple(_bars(open_loop, success)),
         revision(),
         machine(workers),
@@ -316,7 +316,8 @@ def _beside(
         yield Beside(environment, arm, pilot, here[pilot].success, there[pilot].success, points, refused)
 
 
-def _calibration(judged: Bundle, watched: Watched, level: float) -> Calibration:
+def calibrate(judged: Bundle, watched: Watched, level: float) -> Calibration:
+    """Count which steps lie inside the stated interval, and which are flagged: as they are, and made foreign."""
     contract = judged.sealed.contract
     policy, at = OnnxPolicy(judged), columns(contract)
 
