@@ -40,6 +40,8 @@ class DriverInfo:
     """False asks for a bundle signed by a key that the owner trusts."""
     command_modes: tuple[str, ...]
     rate_hz: float
+    senses: tuple[str, ...] = ()
+    """What it measures beside position and velocity: `tau` of its motors (a model's torques are none), `wrench`."""
 
 
 class DriverState:
@@ -47,16 +49,19 @@ class DriverState:
 
     Attributes:
         q, dq, tau: Measured position [rad], velocity [rad/s], torque [N·m], shape (n,), float64.
+        wrench: Force [N] and moment [N·m] at the tcp in `base`, without the tool's weight, shape (6,); of drivers whose
+            info says that they sense it.
         t_ns: Local monotonic receipt time [ns].
         plant_time_s: The plant's own clock [s]; compared with itself only.
     """
 
-    __slots__ = ("dq", "plant_time_s", "q", "t_ns", "tau")
+    __slots__ = ("dq", "plant_time_s", "q", "t_ns", "tau", "wrench")
 
     def __init__(self, n: int) -> None:
         self.q: NDArray[np.float64] = np.zeros(n)
         self.dq: NDArray[np.float64] = np.zeros(n)
         self.tau: NDArray[np.float64] = np.zeros(n)
+        self.wrench: NDArray[np.float64] = np.zeros(6)
         self.t_ns = 0
         self.plant_time_s = 0.0
 
@@ -98,6 +103,19 @@ class Driver(Protocol):
 
     def close(self) -> None:
         """Leave the wire cleanly; calling it twice is harmless."""
+        ...
+
+
+@runtime_checkable
+class TakesTorque(Protocol):
+    """A driver of an arm that takes joint torques; its info names the command mode `joint_torque`."""
+
+    def write_torque(self, tau_c: NDArray[np.float64]) -> int:
+        """Send joint torques [N·m], shape (n,), for one period; return a `PlantStatus`. Called by the loop only.
+
+        They hold the arm against gravity as well: what a controller adds by itself the driver takes off. Where none
+        come any more, the plant has to stop and hold the arm by itself; torques then need `arm` again.
+        """
         ...
 
 

@@ -2,9 +2,11 @@
 
 from robostral.identified.arm import IdentifiedArm, JointFriction, Parameters, Ranges
 from robostral.identified.bundle import ArmLineage, load_arm_bundle, write_arm
+from robostral.identified.observer import ContactObserver
 
 __all__ = [
     "ArmLineage",
+    "ContactObserver",
     "IdentifiedArm",
     "JointFriction",
     "Parameters",

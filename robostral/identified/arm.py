@@ -1,6 +1,6 @@
 """An identified arm: its inertias as an arm of the usual kind, its friction, and what to expect of its torques."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import msgspec
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robostral.arm.arm import Arm, build_arm
-from robostral.arm.chain import FloatArray, frozen
+from robostral.arm.chain import KIND, POS, FloatArray, frozen
 from robostral.arm.table import Table
 from robostral.errors import ConfigError
 from robostral.identified.contact import contact_batch_kernel, new_filter
@@ -91,6 +91,21 @@ class IdentifiedArm:
     def arm(self) -> Arm:
         """The arm with identified inertias, for engines and control laws alike."""
         return build_arm(self.parameters.arm)
+
+    def mounted(self, arm: Arm) -> Arm:
+        """Return `arm` with the inertias found; its limits, its shape and its tool stay.
+
+        Raises:
+            ConfigError: It is another arm, or one of another geometry.
+        """
+        chain, T_flange_tcp = self.arm.chain, arm.chain.T_flange_tcp
+        if arm.name != self.arm.name or chain.joint_names != arm.chain.joint_names:
+            raise ConfigError(f"the identified arm is '{self.arm.name}', this one '{arm.name}'")
+        chain = chain.with_tcp(T_flange_tcp)
+        if not np.allclose(chain.model[:, : KIND + 1], arm.chain.model[:, : KIND + 1], rtol=0.0, atol=1e-6):
+            raise ConfigError(f"the identified arm '{arm.name}' has other lengths than this one: identify it anew")
+        gravity = arm.chain.model[chain.n + 2, POS : POS + 3]
+        return replace(arm, chain=chain.with_gravity(gravity.tolist()))
 
     @cached_property
     def rotor(self) -> FloatArray:

@@ -13,10 +13,13 @@ from robostral import driver as drivers
 from robostral.arm import Arm, Chain
 from robostral.bundle import Bundle
 from robostral.bundle import load as load_bundle
+from robostral.bundle.trust import Plant
 from robostral.contract import Sealed
+from robostral.control.law import command_mode_of, law_of
 from robostral.driver import Driver, DriverInfo, load_driver
 from robostral.errors import ConfigError, ContractMismatch, RequirementsNotMet
 from robostral.guard import Guard, Workspace
+from robostral.identified import ContactObserver, IdentifiedArm, load_arm_bundle
 from robostral.requirements import check_profile, check_requirements
 from robostral.runtime import pace, realtime
 from robostral.runtime.config import DriverConfig, RunConfig
@@ -29,8 +32,6 @@ from robostral.runtime.path import ChunkPath
 from robostral.runtime.reporter import Reporter
 from robostral.runtime.sizes import sizes_of
 from robostral.signals import Signals
-
-COMMAND_MODE = "joint_position"
 
 
 def build_driver(config: DriverConfig) -> Driver:
@@ -54,7 +55,7 @@ def check_fit(config: RunConfig, info: DriverInfo, arm: Arm, bundle: Bundle) -> 
     """Refuse parts that do not belong together; what is checked here need not be checked in a tick.
 
     Raises:
-        ConfigError: The driver moves another arm, or takes no joint positions.
+        ConfigError: The driver moves another arm, or does not take what the policy's law commands.
         ContractMismatch: Its joints have another order.
         RequirementsNotMet: The bundle asks for another control rate, kinematics or limits.
     """
@@ -68,22 +69,24 @@ def check_fit(config: RunConfig, info: DriverInfo, arm: Arm, bundle: Bundle) -> 
     if info.joint_names != arm.chain.joint_names:
         order = f"joint order {list(info.joint_names)} != {list(arm.chain.joint_names)}"
         raise ContractMismatch(f"driver '{info.name}'", f"arm '{arm.name}'", [order])
-    if COMMAND_MODE not in info.command_modes:
-        modes = ", ".join(info.command_modes) or "none"
-        raise ConfigError(f"driver '{info.name}' takes no {COMMAND_MODE} (modes: {modes})")
     check_abilities(bundle.sealed.contract, info)
     check_profile(arm)
-    check_requirements(bundle.requirements, arm, control_hz=info.rate_hz, command_mode=COMMAND_MODE)
+    mode = command_mode_of(bundle.sealed.contract)
+    check_requirements(bundle.requirements, arm, control_hz=info.rate_hz, command_mode=mode)
 
 
 def options_of(config: RunConfig, bundle: Bundle, session: int, info: DriverInfo, arm: Arm) -> LoopOptions:
     """Translate the preset for the loop."""
-    box = config.workspace
+    box, mode, identified = config.workspace, command_mode_of(bundle.sealed.contract), None
+    if config.identified is not None:
+        trust = Path(config.trust) if config.trust else None
+        plant: Plant = "twin" if info.is_twin else "real"
+        identified = load_arm_bundle(config.identified, plant=plant, trusted_keys=trust)
 
     def fits(chain: Chain) -> bool:
         try:
             check_requirements(
-                bundle.requirements, replace(arm, chain=chain), control_hz=info.rate_hz, command_mode=COMMAND_MODE
+                bundle.requirements, replace(arm, chain=chain), control_hz=info.rate_hz, command_mode=mode
             )
         except RequirementsNotMet:
             return False
@@ -93,6 +96,10 @@ def options_of(config: RunConfig, bundle: Bundle, session: int, info: DriverInfo
         home=None if config.home is None else np.array(config.home, dtype=np.float64),
         workspace=Workspace(box.low, box.high) if box else None,
         keep_out=config.keep_out,
+        payload=config.payload,
+        energy=np.inf if config.energy is None else config.energy,
+        identified=identified,
+        stop_on_contact=config.stop_on_contact,
         reduced=config.reduced,
         max_chunk_age_s=config.max_chunk_age_s,
         speed=config.speed,
@@ -104,7 +111,7 @@ def options_of(config: RunConfig, bundle: Bundle, session: int, info: DriverInfo
     )
 
 
-def warm_up(arm: Arm, sealed: Sealed, dt: float) -> None:
+def warm_up(arm: Arm, sealed: Sealed, dt: float, identified: IdentifiedArm | None = None) -> None:
     """Compile every kernel of a tick, or load it from its cache, on parts of its own: nothing of the run is touched."""
     guard, n = Guard(arm.chain, arm.limits, dt), arm.chain.n
     signals, action = Signals(sealed.contract, arm.chain), sealed.contract.action
@@ -122,9 +129,11 @@ def warm_up(arm: Arm, sealed: Sealed, dt: float) -> None:
     guard.step(q_d)
     guard.coast()
     guard.measure(q)
-    guard.command(q)
+    law_of(sealed.contract, guard, identified)(q, q_d, np.empty(n))
+    if identified is not None:
+        ContactObserver(identified, arm.chain, dt).step(q, q_d, np.zeros(n))
     guard.brake()
-    signals.observe(q, q_d, q_d, external, obs)
+    signals.observe(q, q_d, q_d, external, obs, np.zeros(signals.sensor_size))
     Reporter(Mailbox(sizes_of(sealed.contract, arm)), arm.chain).publish(q, q_d, q_d, external)
 
 
@@ -141,8 +150,9 @@ def build_loop(config: RunConfig, driver: Driver, mailbox: Mailbox, clock: realt
     trust = Path(config.trust) if config.trust else None
     bundle = load_bundle(config.bundle, plant="twin" if info.is_twin else "real", trusted_keys=trust)
     check_fit(config, info, arm, bundle)
-    loop = Loop(driver, arm, bundle.sealed, mailbox, clock, options_of(config, bundle, session, info, arm))
-    warm_up(arm, bundle.sealed, loop.dt)
+    options = options_of(config, bundle, session, info, arm)
+    loop = Loop(driver, arm, bundle.sealed, mailbox, clock, options)
+    warm_up(arm, bundle.sealed, loop.dt, options.identified)
     return loop
 
 

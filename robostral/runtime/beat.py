@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from robostral.arm import Arm, load_arm
-from robostral.contract import Action, Contract, Device, Rate, Sealed
+from robostral.contract import Action, Contract, Device, Impedance, Rate, Sealed
 from robostral.runtime import pace, realtime, records
 from robostral.runtime.ladder import Mode
 from robostral.runtime.loop import Loop
@@ -28,11 +28,16 @@ SPEED = 0.02
 TICKS = 10_000
 
 
+SOFT = Impedance((1000.0,) * 3 + (10.0,) * 3, (1.0,) * 6, 0.0)
+
+
 def contract_of(arm: Arm) -> Sealed:
-    """Seal a contract that sees everything a position policy of this arm does."""
+    """Seal a contract that sees everything a policy of this arm does, and whose law is the dearest one."""
     chain, bound = arm.chain, (0.06,) * arm.chain.n
     fields = ("q", "dq", "q_c", "tcp_position", "tcp_rot6d", "goal_position", "goal_rot6d", "goal_error")
-    action = Action("joint_position_delta", tuple(-b for b in bound), bound, joint_units(chain), "joint", 3, 0.04, 0.12)
+    action = Action(
+        "joint_position_delta", tuple(-b for b in bound), bound, joint_units(chain), "joint", 3, 0.04, 0.12, (), SOFT
+    )
     device = Device("arm", chain.joint_names, tuple(1 for _ in bound))
     return Sealed.seal(
         Contract("beat", (device,), tuple(obs_field(f, chain) for f in fields), action, Rate(25.0, 0.02))

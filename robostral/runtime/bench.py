@@ -138,7 +138,7 @@ def _figures(
     return {
         "loop.wakeup_us": report.spread(every, 50, 99, 99.9)
         | {"p999_median": round(float(np.median(p999)), 3), "p999_slices": np.round(p999, 3).tolist()},
-        "loop.tick_us": report.spread(np.array(compute), 50, 99, 99.9),
+        "loop.compute_us": report.spread(np.array(compute), 50, 99, 99.9),
         "stolen_ms": stolen[0],
         "cyclictest": beside,
     }

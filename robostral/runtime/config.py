@@ -45,6 +45,12 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         accept_late_wakeups: Arm a real plant even where the self-test found wake-ups later than half a period.
         workspace: Where the tcp may be; None sets no bound.
         keep_out: Shapes in `base` that the whole arm keeps out of.
+        payload: What the flange carries: mass [kg] and centre of mass in it, x y z [m]; for policies in torque mode,
+            whose law holds it up. A position controller is told by `robostral ctl payload`.
+        energy: Greatest kinetic energy of the arm in torque mode [J]; None sets no bound.
+        identified: Arm bundle of `robostral identify`, for a driver that measures torques: inertias and friction for
+            the law of torques, and the torques from outside in the log; None for none.
+        stop_on_contact: Stop where a torque from outside passes the bundle's thresholds, with its rate of false alarms.
         reduced: Limit the tcp to 250 mm/s, for work with people in the cell.
         max_chunk_age_s: The site's own cap on the age of a chunk [s]; the contract's `chunk_valid_s` holds anyway.
         speed: Speed override at the start, (0, 1].
@@ -66,6 +72,10 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     accept_late_wakeups: bool = False
     workspace: Box | None = None
     keep_out: tuple[KeepOut, ...] = ()
+    payload: tuple[float, float, float, float] | None = None
+    energy: float | None = None
+    identified: str | None = None
+    stop_on_contact: bool = False
     reduced: bool = False
     max_chunk_age_s: float = 1.0
     speed: float = 1.0
@@ -76,6 +86,10 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not 0.0 < self.speed <= 1.0:
             raise ValueError(f"speed = {self.speed:g} is outside (0, 1]")
+        if self.payload and not self.payload[0] >= 0.0:
+            raise ValueError(f"payload = {self.payload[0]:g} kg is negative")
+        if self.energy is not None and not self.energy > 0.0:
+            raise ValueError(f"energy = {self.energy:g} J is not above 0")
         if not self.max_chunk_age_s > 0.0:
             raise ValueError(f"max_chunk_age_s = {self.max_chunk_age_s:g} is not above 0")
         if self.workspace and not all(lo < hi for lo, hi in zip(self.workspace.low, self.workspace.high, strict=True)):

@@ -145,7 +145,7 @@ def tool(numbers: Numbers, *, where: Run = HERE) -> None:
 
 
 def payload(numbers: Numbers, *, where: Run = HERE) -> None:
-    """Tell the robot's controller what the arm carries, while the loop is locked.
+    """Tell the robot's controller, in torque mode our law, what the arm carries, while the loop is locked.
 
     Args:
         numbers: Mass [kg], and X Y Z of its centre in the flange [m] (else the flange itself).

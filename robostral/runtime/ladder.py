@@ -95,6 +95,8 @@ class Cause(IntEnum):
     PLANT = 12
     """The driver reported; its status stands beside this one."""
     JOG = 13
+    CONTACT = 14
+    """Something touches the arm, by the torques of an identified one."""
 
 
 TABLE: dict[tuple[Mode, Event], Mode] = {

@@ -47,7 +47,7 @@ class Runtime:
     def __init__(self, config: RunConfig) -> None:
         self.config, self.arm = config, site_arm(config)
         self.bundle: Bundle = load_bundle(config.bundle, trusted_keys=Path(config.trust) if config.trust else None)
-        self._sizes = sizes_of(self.bundle.sealed.contract, self.arm)
+        self._sizes = sizes_of(self.bundle.sealed.contract, self.arm, identified=config.identified is not None)
         self._stack = ExitStack()
         self._children: dict[Role, Child] = {}
         self.notes = ""

@@ -71,8 +71,10 @@ class LockStep:
         options: LoopOptions | None = None,
     ) -> None:
         check_abilities(policy.sealed.contract, driver.info)
-        self.mailbox, self.clock, self._advance = Mailbox(sizes_of(policy.sealed.contract, arm)), FakeClock(), advance
-        self.loop = Loop(driver, arm, policy.sealed, self.mailbox, self.clock, options or LoopOptions())
+        options = options or LoopOptions()
+        sizes = sizes_of(policy.sealed.contract, arm, identified=options.identified is not None)
+        self.mailbox, self.clock, self._advance = Mailbox(sizes), FakeClock(), advance
+        self.loop = Loop(driver, arm, policy.sealed, self.mailbox, self.clock, options)
         self.source = LocalSource(policy, self.mailbox, self.clock)
         self.mailbox.ring_bell = self.source
         self._status, self._serial = StatusReader(self.mailbox), 0

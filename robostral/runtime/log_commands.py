@@ -56,7 +56,7 @@ def summary(run: "RunLog") -> dict[str, Any]:
 
 
 def plot(log: Path, /, *, out: Path | None = None) -> None:
-    """Write a self-contained HTML page with plots of joints, tracking, latency and events.
+    """Write a self-contained HTML page with plots of joints, tracking, torques, latency and events.
 
     Args:
         log: A log, or a run folder.

@@ -1,4 +1,4 @@
-"""The loop: read -> operator -> observe -> chunk -> ladder -> guard -> write -> ring, once per control tick."""
+"""The loop: read -> operator -> observe -> chunk -> ladder -> guard -> law -> write -> ring, once per control tick."""
 
 from dataclasses import replace
 
@@ -7,14 +7,16 @@ from numpy.typing import NDArray
 
 from robostral.arm import Arm, Chain
 from robostral.contract import Sealed
+from robostral.control.law import JOINT_TORQUE, command_mode_of, law_of
 from robostral.driver import Driver, PlantStatus
 from robostral.guard import Reason, cell_guard
+from robostral.identified import ContactObserver
 from robostral.runtime import realtime, records
 from robostral.runtime.external import External
 from robostral.runtime.ladder import RUNGS, TABLE, Cause, Event, Ladder, Mode, Rung
 from robostral.runtime.mailbox import Mailbox
 from robostral.runtime.motion import Motion
-from robostral.runtime.options import LoopOptions, home_of, pose_matrix
+from robostral.runtime.options import LoopOptions, check_identified, home_of, pose_matrix
 from robostral.runtime.plant import Plant
 from robostral.runtime.questions import Questions
 from robostral.runtime.records import Answer, Op, Record
@@ -63,13 +65,14 @@ class Loop:
         self.self_test = SelfTest(self.dt_ns, options.strict)
         self._standstill = Standstill(self.dt_ns)
         self.left, self._twin = False, driver.info.is_twin
-        self._plant, self._clock, self._mailbox = Plant(driver, n, self.dt_ns), clock, mailbox
+        mode = command_mode_of(sealed.contract)
+        self._plant, self._clock, self._mailbox = Plant(driver, n, self.dt_ns, sealed.contract), clock, mailbox
         self._arm, self._sealed, self._options = arm, sealed, options
+        self._torque_mode, self._payload = mode == JOINT_TORQUE, options.payload
         self._home = home_of(options.home, arm)
         self._external = External(sealed.contract)
         self._session, self._tick = options.session, 0
-        self._q_d: FloatArray = np.zeros(n)
-        self._out: FloatArray = np.zeros(n)
+        self._q_d, self._out, self._command = np.zeros(n), np.zeros(n), np.zeros(n)
         self._goal_set = False
         self._leaving, self._changed, self._fed = False, True, False
         self._row = records.empty(mailbox.ticks.dtype)
@@ -77,20 +80,19 @@ class Loop:
             Mode.HOLD: self._hold, Mode.IDLE: self._stay, Mode.MOVING: self._move, Mode.JOG: self._jog,
             Mode.RUN: self._follow, Mode.COAST: self._follow, Mode.BRAKE: self._brake, Mode.FAULT: self._nothing,
         }  # fmt: skip
-        self._build(arm.chain)
+        check_identified(options, driver.info)
+        self._build((options.identified.mounted(arm) if options.identified else arm).chain)
 
-    def _build(self, chain: Chain) -> None:
-        """Make, or make anew at rest, everything that depends on the chain and its tool."""
-        signals = Signals(self._sealed.contract, chain)
-        options = self._options
+    def _build(self, unloaded: Chain) -> None:
+        """Make, or make anew at rest, everything that depends on the chain, its tool and its payload."""
+        chain = unloaded.with_payload(self._payload[0], self._payload[1:]) if self._payload else unloaded
+        self._chain, options, signals = unloaded, self._options, Signals(self._sealed.contract, chain)
         self.guard = cell_guard(
-            replace(self._arm, chain=chain),
-            self._sealed.contract.action.kind,
-            self.dt,
-            options.workspace,
-            keep_out=options.keep_out,
-            reduced=options.reduced,
-        )
+            replace(self._arm, chain=chain), self._sealed.contract.action.kind, self.dt, options.workspace,
+            keep_out=options.keep_out, reduced=options.reduced, energy=options.energy,
+        )  # fmt: skip
+        self._law = law_of(self._sealed.contract, self.guard, options.identified)
+        self._plant.observer = ContactObserver(options.identified, chain, self.dt) if options.identified else None
         self.motion = Motion(self.guard, options.speed)
         self.questions = Questions(self._sealed.contract, signals, self.guard, self._mailbox, self._clock, options)
         self.questions.begin(self._session)
@@ -113,6 +115,7 @@ class Loop:
         began = clock.now_ns()
         mode_before = self.ladder.mode
         self._fed = False
+        row["setpoint_age_ns"], row["write_ns"] = -1, 0
         self._standstill.note(began)
         if not self.self_test.over:
             self.self_test.note(wakeup_ns)
@@ -123,8 +126,9 @@ class Loop:
         self.questions.hear(self.ladder.mode in _FOLLOWING)
         self.motion.slew()
         self._act[self.ladder.mode](began)
+        ready = self._posed and self._obey_law()
         row["compute_ns"] = clock.now_ns() - began
-        written = self._write()
+        written = self._write() if ready else 0
         self._record(began, wakeup_ns, overruns, written)
         if self.ladder.mode == Mode.BRAKE != mode_before:
             self._report.status["standstill_ms"] = 1e-6 * self._standstill.worst_ns
@@ -136,14 +140,14 @@ class Loop:
 
     def _sense(self) -> None:
         plant = self._plant.read()
-        if plant == PlantStatus.NO_DATA:
+        if plant == PlantStatus.NO_DATA and not self._torque_mode:  # torques are blind without a measurement
             self._on(Event.STOP, Cause.PLANT)
         elif plant != PlantStatus.OK:
             self._lose_plant()
         elif self.ladder.mode in _MOVING:
-            reason = self.guard.measure(self._plant.state.q)
-            if reason > Reason.LIMITED:
-                self._reject(reason)
+            self._check(self.guard.measure(self._plant.state.q))
+        if self._plant.touched and self._options.stop_on_contact:
+            self._on(Event.STOP, Cause.CONTACT)
         if self._leaving:
             self._on(Event.STOP, Cause.LEAVING)
             self.left = self._changed = self.ladder.mode in {Mode.HOLD, Mode.FAULT}
@@ -223,9 +227,15 @@ class Loop:
         """Take another tool or payload, while the loop is locked."""
         if self.ladder.mode not in {Mode.HOLD, Mode.FAULT}:
             return Answer.WRONG_MODE
+        chain = self._chain
         if op == Op.PAYLOAD:
-            return self._plant.set_payload(float(args[0]), args[1:4])
-        chain = self.guard.chain.with_tcp(pose_matrix(args[:7]))
+            answer = self._plant.set_payload(float(args[0]), args[1:4])
+            if not self._torque_mode or answer == Answer.PLANT:
+                return answer
+            mass, *com = args[:4].tolist()  # our law carries it, whether the controller wants to know of it or not
+            self._payload = (mass, com[0], com[1], com[2])
+        else:
+            chain = chain.with_tcp(pose_matrix(args[:7]))
         if not self._options.fits(chain):
             return Answer.TOOL
         self._session += 1
@@ -242,9 +252,12 @@ class Loop:
         if answer != Answer.DONE:
             return answer
         self._guard_reason = self.guard.reset(self._plant.state.q)
-        self._posed = self._guard_reason == Reason.PASSED
-        if not self._posed:
+        if self._guard_reason != Reason.PASSED:
+            self._posed = False
             return Answer.START_POSE
+        if not self._posed:
+            self._law.reset(self._plant.state.q)
+        self._posed = True
         self._session += 1
         self.questions.begin(self._session)
         self._q_d[:] = self.guard.q_c
@@ -260,7 +273,7 @@ class Loop:
         if external.places:
             self._report.pose(state.q, self._report.own_pose)
             external.stand_in(self._report.own_pose, self._goal_set)
-        self.questions.ask(state.q, state.dq, self.guard.q_c if self._posed else state.q, external.value)
+        self.questions.ask(state, self.guard.q_c if self._posed else state.q, external.value)
 
     # -- acts, one per mode; each leaves the command of this tick in `guard.q_c`
 
@@ -318,11 +331,7 @@ class Loop:
         return happened
 
     def _check(self, reason: int) -> None:
-        if reason > Reason.LIMITED:
-            self._reject(reason)
-
-    def _reject(self, reason: int) -> None:
-        if self.ladder.mode in _MOVING or self.ladder.mode == Mode.IDLE:
+        if reason > Reason.LIMITED and (self.ladder.mode in _MOVING or self.ladder.mode == Mode.IDLE):
             self._guard_reason = reason
             self._on(Event.STOP, Cause.GUARD)
 
@@ -332,40 +341,36 @@ class Loop:
         if self._changed:  # what the operator was told a moment ago in this tick is no longer so
             self._report.status["answer"] = Answer.PLANT
 
-    def _write(self) -> int:
-        """Write what the guard passed; return 1 if something was written."""
-        row, began = self._row, self._clock.now_ns()
-        row["setpoint_age_ns"], row["write_ns"] = -1, 0
-        if not self._posed:
-            return 0
+    def _obey_law(self) -> bool:
+        """Make the command of this tick from what the guard passed; return whether it may be written."""
+        state = self._plant.state
         self._out[:] = self.guard.q_c
-        if self.guard.command(self._out) != Reason.PASSED:
-            self._reject(Reason.COMMAND)
-            return 0
-        taken = self._plant.write(self._out)
+        code = self._law(state.q, state.dq, self._command)
+        self._check(code)
+        return code != Reason.COMMAND
+
+    def _write(self) -> int:
+        """Write the command; return 1 if it was taken."""
+        row, began = self._row, self._clock.now_ns()
+        taken = self._plant.write(self._command)
         row["write_ns"] = self._clock.now_ns() - began
         if not taken:
             self._lose_plant()
-            return 0
-        if self._fed:
+        elif self._fed:
             row["setpoint_age_ns"] = began - self.questions.path.t_obs_ns
-        return 1
+        return int(taken)
 
     def _record(self, began: int, wakeup_ns: int, overruns: int, written: int) -> None:
-        row, questions = self._row, self.questions
+        row = self._row
         row["t_ns"], row["tick"], row["session"] = began, self._tick, self._session
-        row["mode"], row["cause"], row["plant"] = self.ladder.mode, self.ladder.cause, self._plant.status
-        row["guard"], row["chunk_verdict"], row["latency_ns"] = (
-            self._guard_reason, questions.verdict, questions.latency_ns,
-        )  # fmt: skip
-        row["server_us"], row["synchronous"] = questions.server_us, questions.latency.synchronous
-        row["smooth_latency_ns"], row["max_latency_ns"] = questions.latency.smooth_ns, questions.latency.trained_ns
+        row["mode"], row["cause"] = self.ladder.mode, self.ladder.cause
+        row["guard"], row["written"], row["rung"] = self._guard_reason, written, self._rung(began)
         row["wakeup_ns"], row["overrun"], row["speed"] = wakeup_ns, overruns, self.motion.speed
-        row["seq"], row["written"] = questions.path.seq, written
-        row["rung"] = self._rung(began)
-        row["q"], row["dq"], row["q_c"] = self._plant.state.q, self._plant.state.dq, self._out
-        row["tau"] = self._plant.state.tau
-        row["goal"] = self._external.value
+        self.questions.record(row)
+        self._plant.record(row)
+        row["q_c"], row["goal"] = self._out, self._external.value
+        if self._torque_mode:
+            row["tau_c"] = self._command
         self._mailbox.ticks.push(row)
 
     def _rung(self, now_ns: int) -> Rung:
@@ -375,23 +380,18 @@ class Loop:
         return RUNGS[mode]
 
     def _tell(self, now_ns: int, overruns: int) -> None:
-        status, guard, questions = self._report.status, self.guard, self.questions
-        verdicts, test, latency = questions.inbox.verdicts, self.self_test, questions.latency
+        status, guard, test = self._report.status, self.guard, self.self_test
         status["t_ns"], status["tick"], status["mode"], status["cause"] = (
             now_ns, self._tick, self.ladder.mode, self.ladder.cause,
         )  # fmt: skip
         status["plant"], status["guard"], status["session"] = self._plant.status, self._guard_reason, self._session
-        status["seq"], status["speed"], status["goal_set"] = questions.inbox.seq, self.motion.override, self._goal_set
-        status["held"] = self.motion.held
+        status["speed"], status["held"], status["goal_set"] = self.motion.override, self.motion.held, self._goal_set
         status["overruns"], status["dropped_rows"] = overruns, self._mailbox.ticks.dropped
         status["guard_passed"] = guard.counts[Reason.PASSED] + guard.counts[Reason.LIMITED]
         status["guard_rejected"] = guard.rejected
-        status["chunks"] = verdicts[Reason.PASSED]
-        status["chunks_refused"] = verdicts.sum() - verdicts[Reason.PASSED]
-        status["latency_us"], status["max_latency_us"] = 1e-3 * latency.smooth_ns, 1e-3 * latency.trained_ns
-        status["synchronous"] = latency.synchronous
-        status["wakeups"], status["worst_wakeup_us"] = test.count, 1e-3 * test.worst_ns
-        status["late_wakeups"] = test.late
+        status["wakeups"], status["late_wakeups"] = test.count, test.late
+        status["worst_wakeup_us"] = 1e-3 * test.worst_ns
+        self.questions.tell(status)
         status["stops"], status["left"] = self.ladder.stops, self.left
         self._report.publish(self._plant.state.q, self._plant.state.dq, self._out, self._external.value)
         if self._changed:

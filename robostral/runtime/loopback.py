@@ -6,11 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robostral.arm import load_arm
+from robostral.control.law import JOINT_POSITION, JOINT_TORQUE
 from robostral.driver import DriverInfo, DriverState, PlantStatus
+from robostral.kinematics.aba import aba_kernel
+from robostral.kinematics.body import workspace
+
+STEPS = 4
+"""Steps of integration in a period under torques: the law's stiffest mode needs them, on a wrist that weighs little."""
 
 
 class Loopback:
-    """Reports the last command as measured; at the arm's home at first.
+    """Reports the last command as measured; at the arm's home at first. Under torques it moves as its inertias ask.
+
+    A tick without torques finds it on its brakes.
 
     Args:
         arm: Arm's name.
@@ -21,18 +29,23 @@ class Loopback:
     """
 
     def __init__(self, arm: str = "ur5e", rate_hz: float = 500.0) -> None:
-        model = load_arm(arm)
-        self.info = DriverInfo("loopback", model.name, model.chain.joint_names, True, ("joint_position",), rate_hz)
-        self._q: NDArray[np.float64] = model.home.copy()
-        self._dq: NDArray[np.float64] = np.zeros(model.chain.n)
+        model, modes = load_arm(arm), (JOINT_POSITION, JOINT_TORQUE)
+        self.info = DriverInfo("loopback", model.name, model.chain.joint_names, True, modes, rate_hz, ("tau",))
+        self.chain = model.chain
+        self.q: NDArray[np.float64] = model.home.copy()
+        self.dq, self._ddq, self._driven = np.zeros(model.chain.n), np.zeros(model.chain.n), False
+        self._tau, self._work = np.zeros(model.chain.n), workspace(model.chain)
 
     def connect(self) -> None:
         """Stand where it stood."""
-        self._dq[:] = 0.0
+        self.stop()
 
     def read(self, state: DriverState) -> int:
-        """Fill `state` with the last command; return OK."""
-        state.q[:], state.dq[:] = self._q, self._dq
+        """Fill `state` with the last command, or where the torques have led; return OK."""
+        if not self._driven:
+            self.dq[:] = 0.0
+        self._driven = False
+        state.q[:], state.dq[:], state.tau[:] = self.q, self.dq, self._tau
         state.t_ns = time.monotonic_ns()
         return PlantStatus.OK
 
@@ -42,14 +55,25 @@ class Loopback:
 
     def write(self, q_c: NDArray[np.float64]) -> int:
         """Be at `q_c` [rad], shape (n,), from now on; return OK."""
-        np.subtract(q_c, self._q, out=self._dq)
-        self._dq *= self.info.rate_hz
-        self._q[:] = q_c
+        np.subtract(q_c, self.q, out=self.dq)
+        self.dq *= self.info.rate_hz
+        self.q[:], self._driven = q_c, True
+        return PlantStatus.OK
+
+    def write_torque(self, tau_c: NDArray[np.float64]) -> int:
+        """Live through one period under `tau_c` [N·m], shape (n,), by our own forward dynamics; return OK."""
+        dt, self._driven, self._tau[:] = 1.0 / (STEPS * self.info.rate_hz), True, tau_c
+        for _ in range(STEPS):
+            aba_kernel(self.chain.model, self.q, self.dq, self._tau, self._work, self._ddq)
+            self._ddq *= dt
+            self.dq += self._ddq
+            np.multiply(self.dq, dt, out=self._ddq)
+            self.q += self._ddq
         return PlantStatus.OK
 
     def stop(self) -> None:
         """Stand still."""
-        self._dq[:] = 0.0
+        self.dq[:] = 0.0
 
     def close(self) -> None:
         """Leave nothing behind."""

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from robostral.arm import Arm, Chain, load_arm
 from robostral.arm.limits import Q_MAX, Q_MIN
 from robostral.contract import Contract
+from robostral.control.law import command_mode_of
 from robostral.driver import DriverInfo
 from robostral.errors import ConfigError
 from robostral.guard import Workspace
+from robostral.identified import IdentifiedArm
 from robostral.keep_out import KeepOut
 from robostral.kinematics.se3 import matrix_from_quat_kernel
 from robostral.runtime.config import RunConfig
@@ -27,6 +29,10 @@ class LoopOptions:
         home: Where `home` leads [rad], shape (n,); None takes the arm's own.
         workspace: Where the guard lets the tcp go.
         keep_out: Shapes in `base` that the guard keeps the arm out of.
+        payload: What the flange carries: mass [kg] and centre of mass in it [m]; the law of torques holds it up.
+        energy: Greatest kinetic energy in torque mode [J].
+        identified: The arm as its logs told: its inertias and friction in the law of torques, and contacts.
+        stop_on_contact: Whether a contact stops the arm.
         reduced: Whether the tcp is limited to 250 mm/s.
         max_chunk_age_s: The site's own cap on the age of a chunk, streamed or synchronous [s].
         speed: Speed override at the start, (0, 1].
@@ -40,6 +46,10 @@ class LoopOptions:
     home: FloatArray | None = None
     workspace: Workspace | None = None
     keep_out: tuple[KeepOut, ...] = ()
+    payload: tuple[float, float, float, float] | None = None
+    energy: float = np.inf
+    identified: IdentifiedArm | None = None
+    stop_on_contact: bool = False
     reduced: bool = False
     max_chunk_age_s: float = 1.0
     speed: float = 1.0
@@ -93,18 +103,34 @@ def check_abilities(contract: Contract, info: DriverInfo) -> None:
     """Refuse, before anything is armed, a contract that the loop and this driver cannot carry out.
 
     Raises:
-        ConfigError: Names what the policy needs beyond joint positions.
+        ConfigError: Names the command mode that the driver lacks, or what the policy needs beyond the arm's joints.
     """
-    need = []
+    mode, need = command_mode_of(contract), []
+    if mode not in info.command_modes:
+        modes = ", ".join(info.command_modes) or "none"
+        raise ConfigError(f"driver '{info.name}' takes no {mode}, which the policy's law needs (modes: {modes})")
     if contract.tools:
         need.append(f"commands the tool '{contract.devices[1].name}' ({', '.join(contract.tools)})")
-    if contract.action.impedance is not None:
-        need.append("needs Cartesian impedance with joint torques")
-    sensors = [field.name for field in contract.obs if field.source == "driver" and field.name not in ("q", "dq")]
+    measured = {"q", "dq", *info.senses}
+    sensors = [field.name for field in contract.obs if field.source == "driver" and field.name not in measured]
     if sensors:
         need.append(f"sees {', '.join(sensors)}")
     if need:
-        raise ConfigError(f"the policy {' and '.join(need)}; driver '{info.name}' offers joint positions only")
+        raise ConfigError(
+            f"the policy {' and '.join(need)}; driver '{info.name}' offers {', '.join(('joints', *info.senses))} only"
+        )
+
+
+def check_identified(options: LoopOptions, info: DriverInfo) -> None:
+    """Refuse to feel contacts where nothing is known, or measured, that would tell of them.
+
+    Raises:
+        ConfigError: No identified arm, or a driver that measures no torques.
+    """
+    if options.stop_on_contact and options.identified is None:
+        raise ConfigError("stop_on_contact needs `identified`: the arm bundle that `robostral identify` writes")
+    if options.identified is not None and "tau" not in info.senses:
+        raise ConfigError(f"identified: driver '{info.name}' measures no torques; leave the arm bundle out")
 
 
 def ticks_per_question(contract: Contract, rate_hz: float) -> int:

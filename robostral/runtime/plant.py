@@ -1,17 +1,24 @@
 """The plant as the loop sees it: its last measurement that is one, its status, and what may be done with it at rest."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
-from robostral.driver import Driver, DriverState, PlantStatus, TakesPayload
-from robostral.errors import DriverError
+from robostral.contract import Contract
+from robostral.control.law import JOINT_POSITION, command_mode_of
+from robostral.driver import Driver, DriverState, PlantStatus, TakesPayload, TakesTorque
+from robostral.errors import ConfigError, DriverError
+from robostral.identified import ContactObserver
 from robostral.runtime import realtime
-from robostral.runtime.records import Answer
+from robostral.runtime.records import Answer, Record
 
 STANDSTILL = 0.05
 """Measured joint speed below which the arm counts as at rest for arming [rad/s]."""
 FROZEN_NS = 200_000_000
 """Measurements whose time stamp has stood still for this long are none [ns]."""
+FROZEN_TORQUE_NS = 10_000_000
+"""Likewise where torques are commanded: what looks at the past for longer does not damp."""
 
 
 class Plant:
@@ -21,20 +28,36 @@ class Plant:
         driver: Connected.
         n: Joints.
         dt_ns: Control period [ns].
+        contract: Says what is commanded, and which sensors are needed.
 
     Attributes:
         state: The last measurement.
         status: A `PlantStatus`: the driver's last answer.
+        observer: Feels contacts in the measured torques; None for none.
+        touched: Whether a contact began in this tick.
+
+    Raises:
+        ConfigError: The driver says that it takes torques, and has no way for them.
     """
 
-    def __init__(self, driver: Driver, n: int, dt_ns: int) -> None:
-        self._driver = driver
+    def __init__(self, driver: Driver, n: int, dt_ns: int, contract: Contract) -> None:
+        self._driver, frozen_ns, mode = driver, FROZEN_NS, command_mode_of(contract)
+        self.observer: ContactObserver | None = None
+        self.touched = self._driven = False
+        self._feels = any(field.name == "wrench" for field in contract.obs)
+        self._send: Callable[[NDArray[np.float64]], int] = driver.write
+        self._torques = mode != JOINT_POSITION
+        if self._torques:
+            if not isinstance(driver, TakesTorque):
+                raise ConfigError(f"driver '{driver.info.name}' has no write_torque, which {mode} needs")
+            self._send, frozen_ns = driver.write_torque, FROZEN_TORQUE_NS
         self.state, self._fresh = DriverState(n), DriverState(n)
         self.status = int(PlantStatus.OK)
-        self._frozen, self._frozen_limit = 0, FROZEN_NS // dt_ns
+        self._frozen, self._frozen_limit = 0, frozen_ns // dt_ns
 
     def read(self) -> int:
         """Measure; what is not a number, or not new for long, is no measurement, and the last one stays."""
+        self.touched = False
         self.status = self._read()
         return self.status
 
@@ -45,18 +68,39 @@ class Plant:
             return status
         if not (np.isfinite(fresh.q).all() and np.isfinite(fresh.dq).all()):
             return PlantStatus.NO_DATA
+        if self._feels and not np.isfinite(fresh.wrench).all():
+            return PlantStatus.NO_DATA
+        if self.observer is not None and not np.isfinite(fresh.tau).all():
+            return PlantStatus.NO_DATA
         self._frozen = self._frozen + 1 if fresh.t_ns == state.t_ns else 0
         if self._frozen > self._frozen_limit:
             return PlantStatus.NO_DATA
-        state.q[:], state.dq[:], state.t_ns = fresh.q, fresh.dq, fresh.t_ns
+        state.q[:], state.dq[:], state.tau[:], state.t_ns = fresh.q, fresh.dq, fresh.tau, fresh.t_ns
+        if self._feels:
+            state.wrench[:] = fresh.wrench
+        if self.observer is not None and self._driven:
+            self.touched = self.observer.step(state.q, state.dq, state.tau)
+        elif self.observer is not None:
+            self.observer.forget()
+        self._driven = False
         return status
 
-    def write(self, q_c: NDArray[np.float64]) -> bool:
-        """Send one command [rad], shape (n,); return whether the plant took it."""
-        status = self._driver.write(q_c)
+    def record(self, row: Record) -> None:
+        """Fill this side of a tick's record."""
+        state = self.state
+        row["plant"], row["q"], row["dq"], row["tau"] = self.status, state.q, state.dq, state.tau
+        if self._torques:
+            row["wrench"] = state.wrench
+        if self.observer is not None:
+            row["tau_ext"], row["contact"] = self.observer.tau_ext, self.observer.joint
+
+    def write(self, command: NDArray[np.float64]) -> bool:
+        """Send one command of its mode [rad or N·m], shape (n,); return whether the plant took it."""
+        status = self._send(command)
         if status != PlantStatus.OK:
             self.status = status
-        return status == PlantStatus.OK
+        self._driven = status == PlantStatus.OK
+        return self._driven
 
     def stop(self) -> None:
         """Ask for the plant's own stop."""

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from robostral.contract import Contract
 from robostral.control.jog import jog_kernel
+from robostral.driver import DriverState
 from robostral.guard import Guard, Reason
 from robostral.runtime import records
 from robostral.runtime.inbox import Inbox
@@ -14,6 +15,7 @@ from robostral.runtime.mailbox import Mailbox
 from robostral.runtime.options import LoopOptions, ticks_per_question
 from robostral.runtime.path import ChunkPath
 from robostral.runtime.realtime import Clock
+from robostral.runtime.records import Record
 from robostral.signals import Signals
 
 FloatArray = NDArray[np.float64]
@@ -94,10 +96,11 @@ class Questions:
         self.next_tick = tick + self.every
         return True
 
-    def ask(self, q: FloatArray, dq: FloatArray, q_c: FloatArray, external: FloatArray) -> None:
+    def ask(self, state: DriverState, q_c: FloatArray, external: FloatArray) -> None:
         """Send the observation of this tick; none if it holds what is no number."""
         obs = self._obs
-        if self._signals.observe(q, dq, q_c, external, obs["obs"]) != 0:
+        sensors = state.wrench[: self._signals.sensor_size]
+        if self._signals.observe(state.q, state.dq, q_c, external, obs["obs"], sensors) != 0:
             return
         now_ns = self._clock.now_ns()
         obs["session"], obs["t_obs_ns"] = self.inbox.session, now_ns
@@ -155,6 +158,21 @@ class Questions:
     def overdue(self, now_ns: int) -> bool:
         """Tell whether the next answer should have come: what is followed is the rest of the buffered chunk."""
         return not self.latency.synchronous and now_ns - self.path.t_obs_ns > self._overdue_ns
+
+    def record(self, row: Record) -> None:
+        """Fill this side of a tick's record."""
+        latency = self.latency
+        row["seq"], row["chunk_verdict"], row["latency_ns"] = self.path.seq, self.verdict, self.latency_ns
+        row["server_us"], row["synchronous"] = self.server_us, latency.synchronous
+        row["smooth_latency_ns"], row["max_latency_ns"] = latency.smooth_ns, latency.trained_ns
+
+    def tell(self, status: Record) -> None:
+        """Fill this side of the status."""
+        verdicts, latency = self.inbox.verdicts, self.latency
+        status["seq"], status["chunks"] = self.inbox.seq, verdicts[Reason.PASSED]
+        status["chunks_refused"] = verdicts.sum() - verdicts[Reason.PASSED]
+        status["latency_us"], status["max_latency_us"] = 1e-3 * latency.smooth_ns, 1e-3 * latency.trained_ns
+        status["synchronous"] = latency.synchronous
 
     def _over(self, now_ns: int) -> bool:
         """Tell whether a synchronous chunk has come to its end, or to the end of its time."""

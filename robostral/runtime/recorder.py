@@ -228,6 +228,8 @@ def _describe(row: Mapping[str, Any]) -> str:
     text = f"{Mode(row['mode']).name} because {Cause(row['cause']).name}"
     if row["cause"] == Cause.GUARD:
         text += f" ({_named(Reason, row['guard'])})"
+    if row["cause"] == Cause.CONTACT:
+        text += f" (joint {row['contact'] + 1})"
     return text + (f" (plant: {_named(PlantStatus, row['plant'])})" if row["plant"] else "")
 
 

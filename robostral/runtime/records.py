@@ -14,7 +14,8 @@ Record = NDArray[np.void]
 class Sizes:
     """The numbers that fix every record: joints, observation, chunk length, external signals; rows of the tick ring.
 
-    `action` is what a step of a chunk holds; 0 stands for the number of joints.
+    `action` is what a step of a chunk holds; 0 stands for the number of joints. `torques` are those of a command in
+    torque mode, `touch` those from outside of an identified arm; 0 without them.
     """
 
     n: int
@@ -23,6 +24,8 @@ class Sizes:
     external: int
     ring: int = 4096
     action: int = 0
+    torques: int = 0
+    touch: int = 0
 
 
 class Op(IntEnum):
@@ -144,9 +147,13 @@ def tick_dtype(sizes: Sizes) -> np.dtype[np.void]:
     `latency_ns` from an observation packed to its chunk in the mailbox; `server_us` are the server's own queue,
     inference and total time of that chunk [µs]. `smooth_latency_ns` above `max_latency_ns`, the trained one, makes
     chunks `synchronous`. `op` is the operator's command handled in this tick, with its `answer`.
-    `tau` is what the driver measured [N·m], for `robostral identify`.
+    `tau` is what the driver measured [N·m], for `robostral identify`. In torque mode `q_c` is the set-point that the
+    law followed, `tau_c` the command [N·m] and `wrench` what the wrist feels [N, N·m], zeros where nothing does. An
+    identified arm has `tau_ext`, the torques from outside [N·m], and the joint that feels a `contact`, -1 for none.
     """
     n = sizes.n
+    torques = (("tau_c", "f8", (sizes.torques,)), ("wrench", "f8", (6,))) if sizes.torques else ()
+    touch = (("contact", "i8"), ("tau_ext", "f8", (sizes.touch,))) if sizes.touch else ()
     return _dtype(
         ("t_ns", "i8"), ("tick", "i8"), ("session", "u8"), ("mode", "i8"), ("cause", "i8"), ("plant", "i8"),
         ("guard", "i8"), ("chunk_verdict", "i8"), ("written", "i8"), ("seq", "u8"), ("rung", "i8"),
@@ -155,7 +162,7 @@ def tick_dtype(sizes: Sizes) -> np.dtype[np.void]:
         ("setpoint_age_ns", "i8"), ("latency_ns", "i8"), ("server_us", "i8", (3,)), ("speed", "f8"),
         ("synchronous", "i8"), ("smooth_latency_ns", "i8"), ("max_latency_ns", "i8"),
         ("q", "f8", (n,)), ("dq", "f8", (n,)), ("q_c", "f8", (n,)), ("tau", "f8", (n,)),
-        ("goal", "f8", (max(sizes.external, 1),)),
+        ("goal", "f8", (max(sizes.external, 1),)), *torques, *touch,
     )  # fmt: skip
 
 

@@ -41,6 +41,8 @@ class Series:
         wakeup_us: Wake-up error of each tick [µs], shape (T,).
         setpoint_age_ms: Age of the set-point at each write that a policy's chunk fed [ms], shape (S,).
         latency_us: Observation packed in the loop -> its chunk usable in the mailbox [µs], one row a chunk, shape (C,).
+        tau_c: Commanded torques [N·m], shape (T, n); None in position mode.
+        force_n: Size of the force that the wrist felt [N], shape (T,); likewise.
     """
 
     joint_names: tuple[str, ...]
@@ -51,6 +53,8 @@ class Series:
     setpoint_age_ms: NDArray[np.float64]
     latency_us: NDArray[np.float64]
     events: Sequence[Event] = field(default_factory=tuple)
+    tau_c: NDArray[np.float64] | None = None
+    force_n: NDArray[np.float64] | None = None
 
 
 def series_of(log: RunLog, joint_names: tuple[str, ...], events: Sequence[Event] = ()) -> Series:
@@ -67,6 +71,8 @@ def series_of(log: RunLog, joint_names: tuple[str, ...], events: Sequence[Event]
         setpoint_age_ms=_measured(ticks["setpoint_age_ns"], 1e-6),
         latency_us=_measured(ticks["latency_ns"], 1e-3),
         events=[*noted, *events],
+        tau_c=np.where(commanded[:, None], ticks["tau_c"], np.nan) if "tau_c" in ticks else None,
+        force_n=np.linalg.norm(ticks["wrench"][:, :3], axis=1) if "wrench" in ticks else None,
     )
 
 
@@ -123,7 +129,7 @@ def write_summary(folder: Path, summary: Mapping[str, Any]) -> Path:
 def write_report(
     folder: Path, title: str, summary: Mapping[str, Any], series: Series, name: str = "report.html"
 ) -> Path:
-    """Write a page: the summary as a table and four plots, one file without links to anywhere.
+    """Write a page: the summary as a table and four plots, five in torque mode; one file without links to anywhere.
 
     Raises:
         MissingExtra: matplotlib is not installed.
@@ -134,6 +140,8 @@ def write_report(
         ("Policy latency: observation packed to chunk usable", _plot_latency(series)),
         ("Events on the time line", _plot_events(series)),
     ]
+    if series.tau_c is not None:
+        figures.insert(2, ("Commanded torques, and the force that the wrist felt", _plot_torques(series)))
     body = "".join(f"<figure><figcaption>{html.escape(name)}</figcaption>{svg}</figure>" for name, svg in figures)
     path = folder / name
     path.write_text(_PAGE.format(title=html.escape(title), table=_table(summary), body=body), encoding="utf-8")
@@ -207,6 +215,20 @@ def _plot_tracking(series: Series) -> str:
         axis.plot(series.t_s[keep], error[keep, joint], linewidth=0.9, label=name)
     axis.set(xlabel="time [s]", ylabel="|q - q_c| [mrad]")
     axis.legend(ncols=3, fontsize=8, loc="upper right")
+    return _svg(figure)
+
+
+def _plot_torques(series: Series) -> str:
+    figure, (torques, force) = _figure(rows=2, height=5.4)
+    keep = _thin(series)
+    assert series.tau_c is not None
+    assert series.force_n is not None
+    for joint, name in enumerate(series.joint_names):
+        torques.plot(series.t_s[keep], series.tau_c[keep, joint], linewidth=0.9, label=name)
+    torques.set(ylabel="tau_c [N·m]")
+    torques.legend(ncols=3, fontsize=8, loc="upper right")
+    force.plot(series.t_s[keep], series.force_n[keep], linewidth=0.9, color="#2f6f9f")
+    force.set(xlabel="time [s]", ylabel="force [N]")
     return _svg(figure)
 
 

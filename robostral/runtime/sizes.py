@@ -2,12 +2,13 @@
 
 from robostral.arm import Arm
 from robostral.contract import Contract
+from robostral.control.law import JOINT_TORQUE, command_mode_of
 from robostral.runtime.records import Sizes
 from robostral.signals import Signals
 
 
-def sizes_of(contract: Contract, arm: Arm) -> Sizes:
-    """Derive the sizes of a mailbox.
+def sizes_of(contract: Contract, arm: Arm, *, identified: bool = False) -> Sizes:
+    """Derive the sizes of a mailbox; an identified arm's ticks hold external torques.
 
     Raises:
         UnknownName: The contract has an observation that this release does not know.
@@ -15,4 +16,6 @@ def sizes_of(contract: Contract, arm: Arm) -> Sizes:
     """
     signals = Signals(contract, arm.chain)
     horizon, action = contract.chunk_shape
-    return Sizes(arm.chain.n, signals.obs_size, horizon, signals.external_size, action=action)
+    n, torques = arm.chain.n, arm.chain.n * (command_mode_of(contract) == JOINT_TORQUE)
+    external = signals.external_size
+    return Sizes(n, signals.obs_size, horizon, external, action=action, torques=torques, touch=n * identified)

@@ -6,17 +6,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robostral.arm import load_arm
+from robostral.control.law import JOINT_POSITION, JOINT_TORQUE
 from robostral.driver import DriverInfo, DriverState, PlantStatus
 from robostral.errors import DriverError
-from robostral_sims.engines import World, WorldState, load_engine
-from robostral_sims.scene import ArmMount, Scene, load_scene
+from robostral_sims.catalogue import snake_case
+from robostral_sims.engines import World, WorldState, engine_names, load_engine
+from robostral_sims.randomize import draw
+from robostral_sims.scene import ArmMount, ForceTorque, Scene, load_mounted, load_scene
+from robostral_sims.sensor import FORCES, Wrist
+from robostral_sims.tasks import Truth, Verdict, load_task
 
+DEAD_MAN_PERIODS = 20
+"""A torque holds for one period, and then for as many more; after that the plant's own servos hold the arm where it is.
+Franka's controllers give up after as many lost packets."""
 _MAX_CATCH_UP_S = 0.1
 """In real time the plant lives through at most this much in one read; a longer pause of the process is lost time."""
 
 
 class SimDriver:
     """An arm's plant: it holds the last command and reports q, dq and motor torques as an arm's controller does.
+
+    Its servos hold it until torques come, and again once they stay away: then it takes none until `arm`.
 
     In lock-step (`realtime=False`) time passes only in `advance`; in real time every `read` first lives through the
     whole periods that have passed since the last one.
@@ -27,10 +37,16 @@ class SimDriver:
         rate_hz: Control rate [Hz].
         realtime: Whether the plant follows the monotonic clock.
         engine: Engine's name.
+        task: Task whose episode the cell is, by its name: PegInsert puts a hole there, its plant drawn from `seed`; its
+            cell is `<arm>-<task>` by default. None is the cell as its preset has it.
+        seed: Of that episode.
+
+    Attributes:
+        told: What the task would tell a policy from outside, as the contract's external vector has it.
 
     Raises:
-        UnknownName: No such arm, cell or engine.
-        ConfigError: The cell's file is wrong.
+        UnknownName: No such arm, cell, engine or task.
+        ConfigError: The cell's file is wrong, or the task does not fit it.
         DriverError: The cell holds another arm, or the rate is not positive.
     """
 
@@ -41,18 +57,32 @@ class SimDriver:
         rate_hz: float = 500.0,
         realtime: bool = True,
         engine: str = "pybullet",
+        task: str | None = None,
+        seed: int = 0,
     ) -> None:
         if not rate_hz > 0.0:
             raise DriverError(f"rate_hz = {rate_hz} must be positive")
         model = load_arm(arm)
+        cell = f"{arm}-{snake_case(task)}" if task and not cell else cell
         self._scene = load_scene(cell) if cell else Scene(arms=(ArmMount(model=arm),))
         if self._scene.arms[0].model != arm or len(self._scene.arms) != 1:
             raise DriverError(f"cell '{cell}' holds {[m.model for m in self._scene.arms]}, not one '{arm}'")
         self._make = load_engine(engine)
+        mounted = load_mounted(self._scene.arms[0])
+        self._task = load_task(task)(mounted, self._scene) if task else None
+        self._seed, self.told = seed, np.zeros(0)
+        self._wrist = (
+            Wrist.of(self._scene.arms[0], mounted.chain, 1.0 / rate_hz) if self._scene.arms[0].sensor else None
+        )
         self._home, self._realtime = model.home, realtime
         self._period_ns = round(1e9 / rate_hz)
-        self._info = DriverInfo("sim", model.name, model.chain.joint_names, True, ("joint_position",), rate_hz)
-        self._q_c = np.zeros((1, model.chain.n))
+        modes = (JOINT_POSITION, JOINT_TORQUE) if engine in engine_names() else (JOINT_POSITION,)
+        senses = ("tau", "wrench") if self._wrist else ("tau",)
+        self._info = DriverInfo("sim", model.name, model.chain.joint_names, True, modes, rate_hz, senses)
+        self._q_c, self._tau_c = np.zeros((1, model.chain.n)), np.zeros(model.chain.n)
+        self._q, self._dq, self._tau = np.zeros((3, model.chain.n))
+        self._wrenches = np.zeros((1, 6))
+        self._torques, self._silent = False, 0
         self._world: World | None = None
         self._status, self._ticks, self._lived_ns = PlantStatus.NOT_RUNNING, 0, 0
 
@@ -67,12 +97,19 @@ class SimDriver:
         return np.array(self._q_c[0])
 
     def connect(self, q: NDArray[np.float64] | None = None) -> None:
-        """Build the world, the arm at rest at `q` [rad], shape (n,); by default at its home."""
-        start = np.array(self._home if q is None else q, dtype=np.float64)
+        """Build the world, the arm at rest at `q` [rad], shape (n,); by default at home, or where the task begins."""
+        rng, home, scene = np.random.default_rng(self._seed), self._home, self._scene
+        if self._task is not None:
+            plant = draw(self._task.ranges, rng)
+            episode = self._task.start(rng, plant)
+            home, self.told, scene = episode.q, episode.external, episode.scene or plant.apply(scene)
+        start = np.array(home if q is None else q, dtype=np.float64)
         if self._world is None:
             self._world = self._make(self._scene, self._period_ns * 1e-9)
-        self._world.reset(WorldState.at_rest(self._scene, start))
-        self._q_c[0], self._ticks, self._lived_ns = start, 0, time.monotonic_ns()
+        self._world.reset(WorldState.at_rest(scene, start), scene)
+        if self._wrist is not None:
+            self._wrist.reset(scene.arms[0].sensor or ForceTorque(), rng)
+        self._q_c[0], self._ticks, self._lived_ns, self._torques = start, 0, time.monotonic_ns(), False
         self._status = PlantStatus.OK
 
     def advance(self, periods: int = 1) -> None:
@@ -84,7 +121,17 @@ class SimDriver:
         if self._world is None:
             raise DriverError("the simulated plant is not connected; call connect() first")
         for _ in range(periods):
-            self._world.run(self._q_c)
+            self._silent += 1
+            if self._torques and self._silent > 1 + DEAD_MAN_PERIODS:
+                self._hold(self._world)
+            if self._torques:
+                self._world.run_torque(self._tau_c)
+            else:
+                self._world.run(self._q_c)
+            if self._wrist is not None:
+                self._world.read(self._q, self._dq, self._tau)
+                self._world.read_wrenches(self._wrenches)
+                self._wrist.step(self._q, self._wrenches[0], self._wrist.noise(1)[0])
         self._ticks += periods
 
     def read(self, state: DriverState) -> int:
@@ -94,12 +141,15 @@ class SimDriver:
         if self._realtime:
             self._catch_up()
         self._world.read(state.q, state.dq, state.tau)
+        if self._wrist is not None:
+            state.wrench[:] = self._wrist.reading
         state.t_ns = time.monotonic_ns()
         state.plant_time_s = self._ticks * self._period_ns * 1e-9
         return self._status
 
     def arm(self) -> int:
-        """Say whether the plant takes commands: it needs nothing else."""
+        """Say whether the plant takes commands; from now on it takes torques, too."""
+        self._silent = 0
         return PlantStatus.DISCONNECTED if self._world is None else self._status
 
     def write(self, q_c: NDArray[np.float64]) -> int:
@@ -110,12 +160,27 @@ class SimDriver:
             return self._status
         if q_c.shape != self._q_c[0].shape or not np.isfinite(q_c).all():
             return PlantStatus.REFUSED
-        self._q_c[0] = q_c
+        self._q_c[0], self._torques = q_c, False
+        return PlantStatus.OK
+
+    def write_torque(self, tau_c: NDArray[np.float64]) -> int:
+        """Command joint torques [N·m], shape (n,), gravity's share included; return a `PlantStatus`."""
+        if self._world is None:
+            return PlantStatus.DISCONNECTED
+        if self._status != PlantStatus.OK:
+            return self._status
+        lost = self._silent > 1 + DEAD_MAN_PERIODS
+        if lost or JOINT_TORQUE not in self._info.command_modes or tau_c.shape != self._tau_c.shape:
+            return PlantStatus.REFUSED
+        if not np.isfinite(tau_c).all():
+            return PlantStatus.REFUSED
+        self._tau_c[:], self._torques, self._silent = tau_c, True, 0
         return PlantStatus.OK
 
     def stop(self) -> None:
-        """Make the plant hold where it was last commanded and take no command until it is connected again."""
+        """Make the plant hold the arm, and take no command until it is connected again."""
         if self._world is not None:
+            self._hold(self._world)
             self._status = PlantStatus.NOT_RUNNING
 
     def close(self) -> None:
@@ -123,6 +188,32 @@ class SimDriver:
         if self._world is not None:
             self._world.close()
             self._world = None
+
+    def judge(self) -> Verdict:
+        """Say what the task makes of the cell now: done or not, and its figures.
+
+        Raises:
+            DriverError: The cell is no task's, or not connected.
+        """
+        if self._task is None or self._world is None:
+            raise DriverError("only a connected plant with a task has something to judge")
+        parts, tools = np.zeros((len(self._scene.parts), 13)), np.zeros((1, 2))
+        self._world.read(self._q, self._dq, self._tau)
+        self._world.read_parts(parts)
+        self._world.read_tools(tools)
+        time_s = np.array([self._ticks * self._period_ns * 1e-9])
+        force = self._wrist.force if self._wrist is not None else np.zeros(FORCES)
+        truth = Truth(self._q, self._dq, parts, tools, time_s, force)
+        action = self._task.contract.action
+        nothing = np.zeros((action.horizon, len(action.low)), np.float32)
+        obs = np.zeros(self._task.contract.obs_size, np.float32)
+        return self._task.judge(obs, nothing, truth=truth, stopped=self._status != PlantStatus.OK)
+
+    def _hold(self, world: World) -> None:
+        """Hold the arm where it is, if torques did: their place is taken by the servos."""
+        if self._torques:
+            world.read(self._q_c[0], self._dq, self._tau)
+            self._torques = False
 
     def _catch_up(self) -> None:
         passed = (time.monotonic_ns() - self._lived_ns) // self._period_ns

@@ -17,7 +17,8 @@ from robostral.jit import kernel
 from robostral.kinematics.fk import tcp_pose_kernel
 from robostral.kinematics.vector import Vec, add, cross, product, rotate, rotate_back
 from robostral_sims.randomize import Plant
-from robostral_sims.scene import ForceTorque
+from robostral_sims.scene import ArmMount, ForceTorque, Tool
+from robostral_sims.solids import compute_inertia
 
 FILTER_S = 0.050
 """Window of the mean that the force limit is held against [s]."""
@@ -116,6 +117,14 @@ class Wrist:
         self.reading = self._state[READING]
         self._window = np.zeros((max(1, round(FILTER_S / dt_s)), 4))
         self._at, self._still = np.zeros(2, np.int64), frozen(np.zeros((1, 6)))
+
+    @classmethod
+    def of(cls, mount: ArmMount, chain: Chain, dt_s: float) -> "Wrist":
+        """Make the sensor of a mounted arm, told of its nominal tool; `chain` is the arm's with that tool."""
+        tool = mount.tool
+        if not isinstance(tool, Tool):
+            return cls(chain, 0.0, np.zeros(3), dt_s)
+        return cls(chain, tool.mass, compute_inertia(tool.shape, tool.mass)[0], dt_s)
 
     def reset(self, sensor: ForceTorque, rng: np.random.Generator) -> None:
         """Begin an episode: nothing touched yet, and whatever noise comes is drawn from `rng`."""

@@ -11,9 +11,8 @@ from robostral.contract import Impedance
 from robostral.control.ticks import ImpedanceTick
 from robostral.guard import Guard
 from robostral_sims.engines import World
-from robostral_sims.scene import ArmMount, ForceTorque, Tool
+from robostral_sims.scene import ArmMount, ForceTorque
 from robostral_sims.sensor import Wrist
-from robostral_sims.solids import compute_inertia
 
 FloatArray = NDArray[np.float64]
 
@@ -31,11 +30,8 @@ class TorquePath:
     """
 
     def __init__(self, guard: Guard, impedance: Impedance, mount: ArmMount) -> None:
-        n, tool = guard.chain.n, mount.tool
-        mass, com = (tool.mass, compute_inertia(tool.shape, tool.mass)[0]) if isinstance(tool, Tool) else (0.0, None)
-        self._tick = ImpedanceTick(guard, impedance)
-        self.wrist = Wrist(guard.chain, mass, np.zeros(3) if com is None else com, guard.dt)
-        self._q, self._dq, self._tau, self._tau_c = np.zeros((4, n))
+        self._tick, self.wrist = ImpedanceTick(guard, impedance), Wrist.of(mount, guard.chain, guard.dt)
+        self._q, self._dq, self._tau, self._tau_c = np.zeros((4, guard.chain.n))
         self._wrenches, self._dt_s = np.zeros((1, 6)), guard.dt
 
     def reset(self, world: World, q: FloatArray, sensor: ForceTorque | None, rng: np.random.Generator) -> None:

@@ -13,10 +13,12 @@ import msgspec
 import numpy as np
 import pytest
 from servo_cell import ARM, ExactPlant, far_goal, near_goal, write_bundle
+from test_observer import identified
 
 from robostral import config as presets
 from robostral.arm import arm_names
 from robostral.errors import BundleRefused, ConfigError, ContractMismatch, RobostralError, UnknownName
+from robostral.identified import ArmLineage, write_arm
 from robostral.oracle import count_violations
 from robostral.process import Child, ChildFailed
 from robostral.runtime import runlog
@@ -318,6 +320,27 @@ def test_a_real_driver_needs_a_signed_bundle(site: Path) -> None:
     build(site, ExactPlant())
     with pytest.raises(BundleRefused, match="not signed"):
         build(site, ExactPlant(is_twin=False))
+
+
+def test_an_identified_arm_comes_with_the_preset(site: Path, tmp_path: Path) -> None:
+    lineage = ArmLineage("ur5e", {}, "unknown", 0)
+    folder = write_arm(
+        tmp_path / "mine",
+        identified(),
+        name="mine",
+        version=1,
+        lineage=lineage,
+        nmse={},
+        card="# mine",
+        private_key=None,
+    )
+    plant = ExactPlant()
+    with pytest.raises(ConfigError, match="measures no torques"):
+        build(site, plant, identified=str(folder))
+    plant.info = replace(plant.info, senses=("tau",))
+    with pytest.raises(ConfigError, match="stop_on_contact needs"):
+        build(site, plant, stop_on_contact=True)
+    build(site, plant, identified=str(folder), stop_on_contact=True)
 
 
 def test_a_plant_that_does_not_fit_is_refused_before_arming(site: Path) -> None:

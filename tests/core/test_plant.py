@@ -63,7 +63,7 @@ def test_a_measurement_that_is_no_number_is_none(bad: float) -> None:
     cell.tick(100)
     plant.q[1] = bad
     plant.write_status = PlantStatus.OK
-    cell.loop._plant._driver.write = lambda q_c: PlantStatus.OK  # type: ignore[method-assign]
+    cell.loop._plant._send = lambda q_c: PlantStatus.OK
     cell.tick(300)
     assert cell.mode == Mode.HOLD
     assert np.isfinite(cell.rows["q"]).all()

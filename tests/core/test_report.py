@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,9 @@ def test_the_report_is_one_file_that_asks_nobody_for_anything(tmp_path) -> None:
     for loads in ("<script", "src=", "@import", "<link"):
         assert loads not in page
     assert path.stat().st_size < 2_000_000
+    torques = replace(series, tau_c=wave, force_n=wave[:, 0])
+    page = report.write_report(tmp_path, "A run", {}, torques).read_text(encoding="utf-8")
+    assert page.count("<svg") == 5
 
 
 def test_a_run_without_ticks_still_gets_its_report(tmp_path) -> None:

@@ -2,11 +2,17 @@
 
 import numpy as np
 import pytest
-from robostral_sims.driver import SimDriver
+from robostral_sims.driver import DEAD_MAN_PERIODS, SimDriver
+from robostral_sims.scene import load_mounted, load_scene
 
 from robostral.arm import load_arm
+from robostral.bundle import OnnxPolicy, load
 from robostral.driver import DriverState, PlantStatus, load_driver
 from robostral.errors import DriverError, UnknownName
+from robostral.kinematics.gravity import gravity
+from robostral.oracle import count_torque_violations, count_violations
+from robostral.runtime.lockstep import LockStep
+from robostral.runtime.records import Answer
 
 
 @pytest.fixture
@@ -18,7 +24,7 @@ def driver():
 
 def test_it_says_what_it_is(driver):
     assert driver.info.is_twin
-    assert driver.info.command_modes == ("joint_position",)
+    assert driver.info.command_modes == ("joint_position", "joint_torque")
     assert driver.info.joint_names == load_arm("ur5e").chain.joint_names
 
 
@@ -75,3 +81,58 @@ def test_wrong_options_are_named():
         SimDriver(engine="pybulet")
     with pytest.raises(DriverError, match="rate_hz"):
         SimDriver(rate_hz=0.0)
+
+
+def test_torques_that_stay_away_leave_the_arm_to_its_servos(driver):
+    driver.connect()
+    arm, state = load_arm("ur5e"), DriverState(6)
+    assert driver.arm() == PlantStatus.OK
+    hold = gravity(arm.chain, arm.home)
+    for _ in range(50):
+        assert driver.write_torque(hold) == PlantStatus.OK
+        driver.advance()
+    driver.read(state)
+    np.testing.assert_allclose(state.q, arm.home, atol=1e-3)
+    assert driver.write_torque(hold + np.eye(6)[1] * 20.0) == PlantStatus.OK
+    driver.advance(1 + DEAD_MAN_PERIODS)
+    driver.read(state)
+    assert abs(state.dq[1]) > 0.05, "a torque holds for as long"
+    driver.advance(200)
+    driver.read(state)
+    np.testing.assert_allclose(state.dq, 0.0, atol=1e-6)
+    assert driver.write_torque(hold) == PlantStatus.REFUSED
+    assert driver.arm() == PlantStatus.OK
+    assert driver.write_torque(hold) == PlantStatus.OK
+    assert driver.write_torque(np.full(6, np.nan)) == driver.write_torque(np.zeros(7)) == PlantStatus.REFUSED
+    driver.stop()
+    assert driver.write_torque(hold) == PlantStatus.NOT_RUNNING
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_the_shipped_policy_of_feel_and_torques_inserts_its_peg_in_the_loop(seed):
+    arm = load_mounted(load_scene("panda-peg_insert").arms[0])
+    plant = SimDriver("panda", task="PegInsert", seed=seed, realtime=False)
+    plant.connect()
+    policy = OnnxPolicy(load("panda-peg_insert-v1"))
+    cell = LockStep(plant, arm, policy, plant.advance)
+    cell.tick()
+    assert cell.ask("rearm") == Answer.DONE
+    assert cell.ask("goal", *plant.told) == Answer.DONE
+    cell.run_until(lambda status: plant.judge().success or status.mode != "RUN", limit_s=15.0)
+    assert plant.judge().success
+    written, limits = cell.rows[cell.rows["written"] == 1], arm.limits.array
+    found = count_violations(written["q_c"], 0.002, limits) | count_torque_violations(written["tau_c"], 0.002, limits)
+    assert {name: finding["violations"] for name, finding in found.items()} == dict.fromkeys(found, 0)
+    assert np.linalg.norm(written["wrench"][:, :3], axis=1).max() > 2.0, "it has felt the surface"
+    plant.close()
+
+
+def test_only_a_cell_with_a_task_has_something_to_judge(driver):
+    driver.connect()
+    assert driver.info.senses == ("tau",)
+    with pytest.raises(DriverError, match="task"):
+        driver.judge()
+
+
+def test_an_engine_that_knows_no_torques_says_so():
+    assert SimDriver("ur5e", engine="surrogate").info.command_modes == ("joint_position",)
