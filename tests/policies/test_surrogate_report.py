@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from robostral_policies.surrogate.evaluate import Bar, Beside, Calibration, Evaluation, OpenLoop
+from robostral_policies.surrogate.improve import Improvement, Run
 from robostral_policies.surrogate.report import report
 
 from robostral import bundle
@@ -64,6 +65,17 @@ def test_the_page_holds_what_was_found_and_where_it_fails(found):
     assert "http" not in text.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
         "https://matplotlib.org", ""
     ).replace("http://creativecommons.org", "")
+
+
+def test_what_training_in_it_saves_is_said(found):
+    folder, here, _ = found
+    runs = (Run("surrogate", 0, 0, 60.0, Success.of(97, 100)), Run("pybullet", 0, 90_000, 90.0, Success.of(98, 100)))
+    trained = Improvement("planted-v1", "panda-pick_place", ("dagger.rounds=4",), 300_000, runs, -1.0, 10, "r", "m")
+    (here / "improvement.json").write_bytes(msgspec.json.encode(trained))
+    report(folder, evaluation=here / "evaluation.json", improvement=here / "improvement.json")
+    text = (here / "report.html").read_text()
+    for fact in ("97 of 100", "90,000", "-1.0 points", "for one policy it does not pay", "from 10 trainings on"):
+        assert fact in text, fact
 
 
 def test_break_even_is_where_both_take_the_same_time(found):

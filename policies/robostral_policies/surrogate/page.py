@@ -9,18 +9,20 @@ from robostral.errors import MissingExtra
 from robostral.extras import require
 from robostral_policies.html_page import document, picture, table
 from robostral_policies.surrogate.evaluate import Evaluation, OpenLoop
+from robostral_policies.surrogate.improve import Improvement
 
 _WORST = 8
 _PARTS = ("tcp", "untouched", "pushed", "grasped")
 
 
-def page(bundle: Bundle, found: Evaluation, speed: dict[str, Any] | None) -> str:
+def page(bundle: Bundle, found: Evaluation, speed: dict[str, Any] | None, trained: Improvement | None = None) -> str:
     """Render the page.
 
     Args:
         bundle: The learned simulator.
         found: Its evaluation.
         speed: What `robostral bench surrogate --json` wrote; None leaves speed and break-even out, and says so.
+        trained: What `robostral surrogate improve` found; None leaves it out, and says so.
     """
     return document(
         f"Learned simulator {found.label}",
@@ -30,6 +32,7 @@ def page(bundle: Bundle, found: Evaluation, speed: dict[str, Any] | None) -> str
         _calibration(found),
         _speed(speed),
         _break_even(bundle, speed),
+        _trained(trained),
         _failures(found),
         f"<footer>{escape(found.environment)}, fresh episodes of seed {found.seed}; bundle {found.digest[:16]}; "
         f"{escape(found.revision)}; {escape(found.machine)}; {found.made}.</footer>",
@@ -178,6 +181,23 @@ def _break_even(bundle: Bundle, speed: dict[str, Any] | None) -> str:
         f"{text}; the environment makes {trained_s * environment:,.0f} policy steps in that time on one core. Below so"
         " many steps training is not worth its time, if the simulator serves one purpose only:</p>"
         f"{table(('simulator', 'policy steps'), rows)}"
+    )
+
+
+def _trained(found: Improvement | None) -> str:
+    """Show the same recipe in the engine and in the learned cell, and say whether it pays."""
+    head = "<h2>Training a policy in it</h2>"
+    if found is None:
+        return f"{head}<p>Not tried: give --improvement the file of <code>robostral surrogate improve</code>.</p>"
+    rows = [
+        (str(run.seed), run.trained_in, _rate(run.success), f"{run.engine_steps:,}", f"{run.seconds:,.0f}")
+        for run in found.runs
+    ]
+    names = ("seed", "trained in", "success in the engine", "engine steps to train", "time to train [s]")
+    recipe = " ".join([found.preset, *found.settings])
+    return (
+        f"{head}<p>The same recipe ({escape(recipe)}) in either, judged in the engine: success {found.points:+.1f}"
+        f" points where it was trained in the simulator. {escape(found.verdict.capitalize())}.</p>{table(names, rows)}"
     )
 
 
