@@ -4,13 +4,15 @@ open_loop    list of {arm, pilot, what, steps, n, refused, mm: [median, p95], de
              pilot: expert | disturbed | pushing | curious, and `all` of one `what`; arm: a name, and `all`; and the
              second one, whose first link has the room, with a table 0.1 m higher; and the engine itself, put to the
              same state but for 0.1 mm in place of the learned cell; both are not among `all`
-             what: tcp | untouched | pushed | grasped (a part; its tcp is in `tcp`); steps: 1 | 10 | 50
+             what: tcp | untouched | pushed (upright or toppled) | upright | toppled | grasped (a part; its tcp is in
+             `tcp`); steps: 1 | 10 | 50
 success      list of {environment, arm, pilot, surrogate: {n, successes, rate, low, high}, engine: likewise,
              points, refused}; pilot: expert, or the name of a bundle; points = 100 (surrogate - engine)
 calibration  {level, inside: {all | held | moved | lay: {n, successes, ...}}, flagged: {what: {n, successes, ...}}}
 bars         list of {what, bar, found, met}
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -37,6 +39,8 @@ from robostral_policies.surrogate.model import MOTION, columns
 from robostral_policies.surrogate.watched import PILOTS, Pilot, Pilots, Watched
 
 HORIZONS = (1, 10, 50)
+_KINDS = {"untouched": ("untouched",), "pushed": ("upright", "toppled"), "upright": ("upright",),
+          "toppled": ("toppled",), "grasped": ("grasped",)}  # fmt: skip
 _LONGEST = 170
 _LATEST = 30
 """The first window of an episode begins at a random one of so many steps, so that windows begin anywhere."""
@@ -126,6 +130,7 @@ class _Window:
     at: NDArray[np.float64]
     far: float = 0.0
     held: bool = False
+    toppled: bool = False
 
 
 def evaluate(
@@ -260,6 +265,7 @@ def fly(
                 if window is not None:
                     window.far = max(window.far, float(np.linalg.norm(part - window.at)))
                     window.held = window.held or notes.held
+                    window.toppled = window.toppled or _leans(pilots.env.truth.parts[0, 3:7])
                     if step - window.start in HORIZONS:
                         found.append(_seen(kwargs["arm"], pilot, step, window, shadow.compare()))
                 if step == begin or (window is not None and step - window.start == HORIZONS[-1]):
@@ -271,9 +277,16 @@ def fly(
 
 
 def _seen(arm: str, pilot: Pilot, step: int, window: _Window, apart: Any) -> Seen:
-    what = "grasped" if window.held else "untouched" if window.far < _UNTOUCHED_M else "pushed"
+    moved = "toppled" if window.toppled else "upright"
+    what = "grasped" if window.held else "untouched" if window.far < _UNTOUCHED_M else moved
     tcp, part = (1e3 * apart.tcp_m, np.degrees(apart.tcp_rad)), (1e3 * apart.part_m, np.degrees(apart.part_rad))
     return Seen(arm, pilot, step - window.start, what, tcp, part, apart.beyond)
+
+
+def _leans(quat_wxyz: NDArray[np.float64]) -> bool:
+    """Return whether a part's z axis is nearer to the table than to the vertical."""
+    _, x, y, _ = quat_wxyz.tolist()
+    return bool(abs(1.0 - 2.0 * (x * x + y * y)) < math.sqrt(0.5))
 
 
 def tables(found: list[Seen]) -> Iterator[OpenLoop]:
@@ -284,8 +297,8 @@ def tables(found: list[Seen]) -> Iterator[OpenLoop]:
             for steps in HORIZONS:
                 here = [one for one in of if one.steps == steps]
                 yield from _row(arm, pilot, "tcp", steps, here)
-                for what in ("untouched", "pushed", "grasped"):
-                    yield from _row(arm, pilot, what, steps, [one for one in here if one.what == what])
+                for what, kinds in _KINDS.items():
+                    yield from _row(arm, pilot, what, steps, [one for one in here if one.what in kinds])
 
 
 def _row(arm: str, pilot: str, what: str, steps: int, of: list[Seen]) -> Iterator[OpenLoop]:
