@@ -359,8 +359,8 @@ def calibrate(judged: Bundle, watched: Watched, level: float) -> Calibration:
 
 _FOREIGN = (
     ("parts a fifth larger", "part_half", (1.2, 0.0)),
-    ("parts twice as heavy", "part_mass", (2.0, 0.0)),
-    ("friction three times as high", "friction", (3.0, 0.0)),
+    ("parts three times as heavy", "part_mass", (3.0, 0.0)),
+    ("friction five times as high", "friction", (5.0, 0.0)),
     ("another lining of the jaw", "friction_jaw", (1.2, 0.0)),
     ("tool tilted by half a rad", "tilt", (0.0, (0.48, 0.0))),
     ("tool and part 0.3 m higher above the table", "heights", (1.0, 0.3)),
