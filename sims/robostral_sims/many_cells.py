@@ -46,7 +46,7 @@ class Cells(NamedTuple):
         tool: Gap of the jaw [m] and its rate [m/s], shape (m, 2).
         size: What is known of the part, as `robostral_sims.watch.part_of` returns it, shape (m, 8).
         tcp: T_world_tcp before the step and after it, shape (m, 2, 4, 4).
-        speed: Of it in `world` after the step [m/s, rad/s], shape (m, 6).
+        speed: Of it in `world` after the step [m/s, rad/s], shape (m, 6); of cells whose part is in reach.
         pose: T_base_tcp: rotation row by row, then position, shape (m, 12).
         twist: Of the tcp in `base` [m/s, rad/s], shape (m, 6).
         external: The contract's external vector: the goal and what is told of the part, shape (m, 14).
@@ -159,7 +159,7 @@ def look_at_tcp_kernel(site: Site, arms: Arms, cells: Cells, c: int, room: Room,
     """Look where the tcp of cell c is as observed, and how it moves: before the step, `when` is 0, or after it, 1."""
     gather_kernel(arms, c, SEEN_Q, room.q)
     gather_kernel(arms, c, SEEN_DQ, room.dq)
-    T, V = cells.tcp[c, when], cells.speed[c]
+    T = cells.tcp[c, when]
     R, p = pose_jacobian_kernel(site.model, room.q, room.J)
     for i in range(9):
         cells.pose[c, i] = R[i]
@@ -171,10 +171,6 @@ def look_at_tcp_kernel(site: Site, arms: Arms, cells: Cells, c: int, room: Room,
     twist = twist_kernel(room.J, room.dq)
     for i in range(6):
         cells.twist[c, i] = twist[i]
-    for i in range(3):
-        x, y, z = site.base[i, 0], site.base[i, 1], site.base[i, 2]
-        V[i] = x * twist[0] + y * twist[1] + z * twist[2]
-        V[3 + i] = x * twist[3] + y * twist[4] + z * twist[5]
 
 
 @allocating
@@ -191,6 +187,11 @@ def see_cells_kernel(site: Site, arms: Arms, cells: Cells, room: Room, seen: Flo
             seen[c, GAP_C], seen[c, GAP_FREE], cells.free[c] = arms.tools_c[c, 0], free, False
             seen[c, CLEAR] = seen[c, CLEAR + 4] = seen[c, CLEAR + 8] = FAR_M
             continue
+        twist, V = cells.twist[c], cells.speed[c]
+        for i in range(3):
+            x, y, z = site.base[i, 0], site.base[i, 1], site.base[i, 2]
+            V[i] = x * twist[0] + y * twist[1] + z * twist[2]
+            V[3 + i] = x * twist[3] + y * twist[4] + z * twist[5]
         see_kernel(
             cells.tcp[c, 0], after, cells.speed[c], part, size, site.hand, cells.tool[c],
             arms.tools_c[c, 0], free, site.dt_s, seen[c],
