@@ -382,7 +382,8 @@ def _bars(open_loop: Sequence[OpenLoop], success: Sequence[Beside]) -> Iterator[
         for row in rows:
             met = row.mm[0] <= median and (p95 is None or row.mm[1] <= p95)
             bar = f"median <= {median:g} mm" + (f", p95 <= {p95:g} mm" if p95 else "")
-            yield Bar(f"{what}, {HORIZONS[-1]} steps", bar, f"{row.mm[0]:.2f} mm, p95 {row.mm[1]:.2f} mm", met)
+            who = "" if pilot == "all" else f", pilot '{pilot}'"
+            yield Bar(f"{what}, {HORIZONS[-1]} steps{who}", bar, f"{row.mm[0]:.2f} mm, p95 {row.mm[1]:.2f} mm", met)
     if success:
         worst = max(success, key=lambda row: abs(row.points))
         found = f"{worst.points:+.1f} points at worst ({worst.pilot}, {worst.arm})"

@@ -48,43 +48,46 @@ def _bars(found: Evaluation, speed: dict[str, Any] | None) -> str:
 
 
 def _open_loop(rows: Sequence[OpenLoop]) -> str:
-    """Show the errors over all arms, by what flew, and how they grow."""
+    """Show how the errors grow over all arms, and at the end by what flew, and what stands apart."""
     text = (
         "<p>Beginning anywhere in a fresh episode, the learned cell goes on by itself under the same commands. Errors "
-        "are those against the engine after so many policy steps: median (95th percentile) of position; rotation; of "
-        "so many windows. Those in which the simulator refused a step, never shown such a thing, are counted apart.</p>"
+        "are those against the engine after so many policy steps. A part is pushed if it moves and is not grasped: it "
+        "stays upright, or topples. Windows in which the simulator refused a step, never shown such a thing, are "
+        "counted apart.</p>"
     )
-    horizons = sorted({row.steps for row in rows})
-    here = {(row.pilot, row.what, row.steps): row for row in rows if row.arm == "all"}
-    cells = [
-        (f"{pilot}: {what}", *(_errors(here.get((pilot, what, steps))) for steps in horizons))
-        for pilot, what in dict.fromkeys((pilot, what) for pilot, what, _ in here)
+    here = [row for row in rows if row.arm == "all"]
+    everyone = [row for row in here if row.pilot == "all"]
+    order = list(dict.fromkeys(row.what for row in everyone))
+    everyone = sorted(everyone, key=lambda row: order.index(row.what))
+    longest = max((row.steps for row in rows), default=0)
+    parts = [
+        f"<h2>Open loop</h2>{text}{_growth(rows)}",
+        _errors("all arms and pilots", [(f"{row.what}, {_steps(row.steps)}", row) for row in everyone]),
+        _errors(
+            f"who flew, {_steps(longest)}",
+            [(f"{row.pilot}: {row.what}", row) for row in here if row.pilot != "all" and row.steps == longest],
+        ),
     ]
-    head = ("who flew: what", *(f"{steps} steps [mm; deg]" for steps in horizons))
-    return f"<h2>Open loop</h2>{text}{_growth(rows)}{table(head, cells)}{_beside(rows, horizons)}"
+    apart = [row for row in rows if "," in row.arm and row.pilot == "all" and row.steps == longest]
+    if apart:
+        parts += [
+            "<p>Heights are told from the table on, so that a higher one is nothing new. What the engine itself makes"
+            " of pushes when the part begins a tenth of a millimetre aside, nobody foretells better:</p>",
+            _errors(f"where, {_steps(longest)}", [(f"{row.arm}: {row.what}", row) for row in apart]),
+        ]
+    return "".join(parts)
 
 
-def _beside(rows: Sequence[OpenLoop], horizons: Sequence[int]) -> str:
-    """Show what stands apart: a cell that was not watched, and the engine itself from almost the same state."""
-    here = {(row.arm, row.what, row.steps): row for row in rows if "," in row.arm and row.pilot == "all"}
+def _steps(steps: int) -> str:
+    return f"{steps} step" if steps == 1 else f"{steps} steps"
+
+
+def _errors(title: str, rows: Sequence[tuple[str, OpenLoop]]) -> str:
+    head = (title, "windows", "refused", "median [mm]", "p95 [mm]", "median [deg]", "p95 [deg]")
     cells = [
-        (f"{arm}: {what}", *(_errors(here.get((arm, what, steps))) for steps in horizons))
-        for arm, what in dict.fromkeys((arm, what) for arm, what, _ in here)
+        (name, str(row.n), str(row.refused), *(f"{value:.2f}" for value in (*row.mm, *row.deg))) for name, row in rows
     ]
-    text = (
-        "<p>Heights are told from the table on, so that a higher one is nothing new. What the engine itself makes of "
-        "pushes when the part begins a tenth of a millimetre aside, nobody foretells better:</p>"
-    )
-    head = ("where: what", *(f"{steps} steps [mm; deg]" for steps in horizons))
-    return f"{text}{table(head, cells)}" if cells else ""
-
-
-def _errors(row: OpenLoop | None) -> str:
-    if row is None:
-        return "none"
-    refused = f", {row.refused} refused" if row.refused else ""
-    mm, deg = (f"{median:.2f} ({p95:.2f})" for median, p95 in (row.mm, row.deg))
-    return f"{mm}; {deg} of {row.n}{refused}"
+    return table(head, cells)
 
 
 def _growth(rows: Sequence[OpenLoop]) -> str:
@@ -94,21 +97,23 @@ def _growth(rows: Sequence[OpenLoop]) -> str:
     except MissingExtra as missing:
         return f"<p>{escape(str(missing))}</p>"
     figure = figures.Figure(figsize=(8, 3.2), layout="constrained")
-    axes = figure.subplots(1, 2, sharey=True)
+    axes, horizons = figure.subplots(1, 2, sharey=True), sorted({row.steps for row in rows})
     for what in _PARTS:
         here = [row for row in rows if (row.arm, row.pilot, row.what) == ("all", "all", what)]
         for column, axis in enumerate(axes):
             axis.plot([row.steps for row in here], [max(row.mm[column], 1e-3) for row in here], "o-", label=what)
     for axis, title in zip(axes, ("median", "95th percentile"), strict=True):
         axis.set(xscale="log", yscale="log", xlabel="policy steps", title=title)
-        axis.grid(alpha=0.3, which="both")
+        axis.set_xticks(horizons, [str(steps) for steps in horizons])
+        axis.minorticks_off()
+        axis.grid(alpha=0.3)
     axes[0].set_ylabel("position error [mm]")
-    axes[0].legend()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
     return picture(figure)
 
 
 def _rate(share: Success) -> str:
-    return f"{share.successes} of {share.n} ({100 * share.low:.1f} to {100 * share.high:.1f} %)"
+    return f"{share.successes} of {share.n} ({100 * share.low:.1f}\u00a0to\u00a0{100 * share.high:.1f}\u00a0%)"
 
 
 def _success(found: Evaluation) -> str:
