@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import pytest
 
 if TYPE_CHECKING:
+    from robostral.arm import Arm
     from robostral.driver import Driver
     from robostral.process import Child
     from robostral.runtime.lockstep import LockStep
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 
 class Stepped(Protocol):
-    """A plant whose time passes only when it is told to."""
+    """A plant whose time passes only when it is told to, and the arm that it moves, with its tool."""
+
+    mounted: "Arm"
 
     def connect(self) -> None:
         """Stand at home."""
@@ -33,10 +36,9 @@ class Stepped(Protocol):
 def lockstep_cell() -> Iterator[Callable[..., "LockStep"]]:
     """Make a loop with its plant and its policy in this process, moved one control tick at a time, bit-identically.
 
-    ``make(bundle, **options)``: `options` go to the `sim` driver, for example `arm`, `cell` or `rate_hz`. Without an
-    `arm` it is the one that the bundle was trained for.
+    ``make(bundle, **options)``: `options` go to the `sim` driver, for example `arm`, `cell`, `rate_hz`, or `task` and
+    `seed` for the cell of an episode. Without an `arm` it is the one that the bundle was trained for.
     """
-    from robostral.arm import load_arm
     from robostral.bundle import OnnxPolicy, load
     from robostral.driver import load_driver
     from robostral.runtime.lockstep import LockStep
@@ -45,13 +47,13 @@ def lockstep_cell() -> Iterator[Callable[..., "LockStep"]]:
 
         def make(bundle: str = "ur5e-reach-v1", **options: Any) -> LockStep:
             loaded = load(bundle)
-            arm = load_arm(options.pop("arm", loaded.requirements.arm))
-            driver: Driver = load_driver("sim", arm=arm.name, realtime=False, **options)
+            arm = options.pop("arm", loaded.requirements.arm)
+            driver: Driver = load_driver("sim", arm=arm, realtime=False, **options)
             stack.callback(driver.close)
             driver.connect()
             policy = OnnxPolicy(loaded)
             stack.callback(policy.close)
-            return LockStep(driver, arm, policy, cast(Stepped, driver).advance)
+            return LockStep(driver, cast(Stepped, driver).mounted, policy, cast(Stepped, driver).advance)
 
         yield make
 

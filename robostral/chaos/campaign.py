@@ -125,12 +125,14 @@ def evidence(plant: Plant, shots: Sequence[Shot], rejected: int) -> dict[str, An
     limits = plant.runtime.arm.limits.array
     kinds = {kind: [shot for shot in shots if shot.kind == kind] for kind in dict.fromkeys(s.kind for s in shots)}
     stops = judge.stops(log, valid_s)
+    harmed = {shot: _stops(log, shot) for shot in shots if shot.harmless}
+    frozen = sum(judge.froze(log, when, valid_s) for found in harmed.values() for when in found)
     failures = {
         "limit violations": judge.violations(log, plant.period_s, limits),
         "braking too late": sum(not stop.in_time for stop in stops),
         "stale commands executed": judge.stale(log, valid_s, cap_s),
         "resumed without re-arm": judge.resumed(log),
-        "stopped without cause": sum(_stopped(log, shot) for shot in shots if shot.harmless),
+        "stopped without cause": sum(map(len, harmed.values())) - frozen,
         "log gaps above 100 ms": _gaps(log, shots, plant.period_s),
         "kinds with a reply p99 above 100 ms": sum(_slow(log, found) for kind, found in kinds.items() if kind in PEERS),
     }
@@ -139,6 +141,7 @@ def evidence(plant: Plant, shots: Sequence[Shot], rejected: int) -> dict[str, An
         "failures": failures,
         "bound": None if any(failures.values()) else round(3.0 / len(shots), 6),
         "stops": len(stops),
+        "stopped because the machine froze": frozen,
         "brake_after_validity_ms": report.spread(np.array([stop.brake_ms for stop in stops]), 50, 99),
         "standstill_ms": report.spread(np.array([stop.rest_ms for stop in stops]), 50, 99),
         "wakeup_us": report.spread(1e-3 * log.ticks["wakeup_ns"], 50, 99, 99.9),
@@ -159,17 +162,17 @@ def _of_kind(log: runlog.RunLog, shots: Sequence[Shot]) -> dict[str, Any]:
     heard = np.array([reply for reply in replies if reply is not None])
     return {
         "n": len(shots),
-        "stopped": sum(_stopped(log, shot) for shot in shots),
+        "stopped": sum(bool(_stops(log, shot)) for shot in shots),
         "reply_ms": report.spread(heard, 50, 99),
         "no reply": len(replies) - len(heard),
         "replies above 100 ms": int((heard > REPLY_MS).sum()),
     }
 
 
-def _stopped(log: runlog.RunLog, shot: Shot) -> bool:
-    """Tell whether a chunk ran out between a fault and what healed it, or soon after."""
+def _stops(log: runlog.RunLog, shot: Shot) -> list[int]:
+    """Return when a chunk ran out between a fault and what healed it, or soon after [ns]."""
     t_ns = [event.t_ns for event in log.events if event.text.startswith("BRAKE because CHUNK")]
-    return any(shot.t_ns < when < shot.healed_ns + 200_000_000 for when in t_ns)
+    return [when for when in t_ns if shot.t_ns < when < shot.healed_ns + 200_000_000]
 
 
 def _gaps(log: runlog.RunLog, shots: Sequence[Shot], dt: float) -> int:

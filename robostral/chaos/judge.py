@@ -61,6 +61,17 @@ def stops(log: RunLog, valid_s: float) -> list[Stop]:
     return found
 
 
+def froze(log: RunLog, t_ns: int, valid_s: float) -> bool:
+    """Tell whether the loop itself stood still in the second before `t_ns` [ns] for longer than a chunk is valid [s].
+
+    Then the machine froze, and the stop was right.
+    """
+    ticks = log.ticks
+    near = (ticks["t_ns"] > t_ns - 1_000_000_000) & (ticks["t_ns"] <= t_ns)
+    still_ns = np.maximum(ticks["wakeup_ns"], ticks["compute_ns"] + ticks["write_ns"])[near]
+    return bool(still_ns.size and still_ns.max() > 1e9 * valid_s)
+
+
 def violations(log: RunLog, dt: float, limits: NDArray[np.float64]) -> int:
     """Count the commands, as they were written, that exceed a limit; across ticks that are not in the log none is."""
     rows = log.ticks["written"] == 1

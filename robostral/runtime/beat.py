@@ -1,7 +1,8 @@
 """A loop in front of the loopback driver, in a process of its own, that lives through slices of time on demand.
 
 Started as ``python -m robostral.runtime.beat RATE_HZ CORE``; each line with a number of seconds on standard input is
-answered by one line of JSON on standard output. The bench of the loop is its only user.
+answered by one line of JSON on standard output; a second number, of nanoseconds, asks for ticks that look at the clock
+for so long and compute nothing: what the machine alone does to them. The bench of the loop is its only user.
 """
 
 import gc
@@ -103,6 +104,32 @@ class Beat:
         }
 
 
+def floor(seconds: float, length_ns: int, dt_ns: int, clock: realtime.Clock) -> dict[str, Any]:
+    """Live through `seconds` of ticks that only look at the clock, for `length_ns` each; return their times [ns]."""
+    idle = _Idle(length_ns, dt_ns, round(seconds * 1e9 / dt_ns), clock)
+    pace.run(idle, clock, lambda: False)
+    return {"compute_ns": idle.spent.tolist()}
+
+
+class _Idle:
+    """A loop whose ticks compute nothing, and leaves after so many of them."""
+
+    def __init__(self, length_ns: int, dt_ns: int, ticks: int, clock: realtime.Clock) -> None:
+        self._length_ns, self._clock, self._at = length_ns, clock, 0
+        self.dt_ns, self.left, self.spent = dt_ns, False, np.zeros(ticks, np.int64)
+
+    def tick(self, wakeup_ns: int, overruns: int) -> None:
+        began = ended = self._clock.now_ns()
+        while ended - began < self._length_ns:
+            ended = self._clock.now_ns()
+        self.spent[self._at] = ended - began
+        self._at += 1
+        self.left = self._at == len(self.spent)
+
+    def leave(self) -> None:
+        self.left = True
+
+
 class _Until:
     """A loop that leaves at a given time, between two ticks and without a stop."""
 
@@ -125,7 +152,9 @@ def main(rate_hz: float, core: int) -> None:
     kept = beat.allocations()  # before it takes its rank: ticks without a pause would keep everybody else off the core
     print(json.dumps({"missing": realtime.enter(core), "allocations": kept}), flush=True)
     for line in sys.stdin:
-        print(json.dumps(beat.slice(float(line))), flush=True)
+        seconds, *length_ns = line.split()
+        lived = floor(float(seconds), int(length_ns[0]), beat.loop.dt_ns, realtime.RealClock()) if length_ns else None
+        print(json.dumps(lived or beat.slice(float(seconds))), flush=True)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,7 @@ def _measure(seconds: float, slice_s: float, core: int) -> dict[str, Any]:
                 theirs += _cyclictest(rate, slice_s, core)
                 stolen = [stolen[0] + between - before, stolen[1] + _steal_ms(core) - between]
             found[f"{rate:g} Hz"] = _figures(ours, beat.compute, theirs, stolen) | beat.hello
+            found[f"{rate:g} Hz"]["machine_us"] = report.spread(beat.floor(slice_s), 50, 99, 99.9)
     return found
 
 
@@ -93,6 +94,13 @@ class _Beat:
         found = self._hear()
         self.compute += [1e-3 * value for value in found["compute_ns"]]
         return 1e-3 * np.array(found["wakeup_ns"], dtype=np.float64)
+
+    def floor(self, seconds: float) -> NDArray[np.float64]:
+        """Return how long ticks of the same median take that compute nothing [µs]."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{seconds} {round(1e3 * float(np.median(self.compute)))}\n")
+        self._process.stdin.flush()
+        return 1e-3 * np.array(self._hear()["compute_ns"], dtype=np.float64)
 
     def _hear(self) -> dict[str, Any]:
         assert self._process.stdout is not None

@@ -59,7 +59,7 @@ class LockStep:
         options: What the site sets.
 
     Attributes:
-        loop, mailbox, clock: The parts; the same that a real run is made of.
+        driver, loop, mailbox, clock: The parts; the same that a real run is made of.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class LockStep:
         options: LoopOptions | None = None,
     ) -> None:
         check_abilities(policy.sealed.contract, driver.info)
-        options = options or LoopOptions()
+        self.driver, options = driver, options or LoopOptions()
         sizes = sizes_of(policy.sealed.contract, arm, identified=options.identified is not None)
         self.mailbox, self.clock, self._advance = Mailbox(sizes), FakeClock(), advance
         self.loop = Loop(driver, arm, policy.sealed, self.mailbox, self.clock, options)

@@ -42,6 +42,7 @@ class SimDriver:
         seed: Of that episode.
 
     Attributes:
+        mounted: The arm with the tool that the cell gives it.
         told: What the task would tell a policy from outside, as the contract's external vector has it.
 
     Raises:
@@ -68,12 +69,11 @@ class SimDriver:
         if self._scene.arms[0].model != arm or len(self._scene.arms) != 1:
             raise DriverError(f"cell '{cell}' holds {[m.model for m in self._scene.arms]}, not one '{arm}'")
         self._make = load_engine(engine)
-        mounted = load_mounted(self._scene.arms[0])
-        self._task = load_task(task)(mounted, self._scene) if task else None
+        self.mounted = load_mounted(self._scene.arms[0])
+        self._task = load_task(task)(self.mounted, self._scene) if task else None
         self._seed, self.told = seed, np.zeros(0)
-        self._wrist = (
-            Wrist.of(self._scene.arms[0], mounted.chain, 1.0 / rate_hz) if self._scene.arms[0].sensor else None
-        )
+        mount = self._scene.arms[0]
+        self._wrist = Wrist.of(mount, self.mounted.chain, 1.0 / rate_hz) if mount.sensor else None
         self._home, self._realtime = model.home, realtime
         self._period_ns = round(1e9 / rate_hz)
         modes = (JOINT_POSITION, JOINT_TORQUE) if engine in engine_names() else (JOINT_POSITION,)

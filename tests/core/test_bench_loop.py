@@ -66,6 +66,7 @@ def test_the_command_measures_and_names_an_absent_peer(tmp_path: Path) -> None:
         row = found[part]["500 Hz"]
         assert row["loop.wakeup_us"]["n"] > 100
         assert row["loop.compute_us"]["n"] == row["loop.wakeup_us"]["n"]
+        assert row["machine_us"]["p50"] == pytest.approx(row["loop.compute_us"]["p50"], rel=0.1)
         assert "not installed" in row["cyclictest"]
         assert row["allocations"]["collections"] == 0
     assert found["machine"]["cores"] >= 1

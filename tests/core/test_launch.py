@@ -16,7 +16,8 @@ from servo_cell import ARM, ExactPlant, far_goal, near_goal, write_bundle
 from test_observer import identified
 
 from robostral import config as presets
-from robostral.arm import arm_names
+from robostral.arm import arm_names, load_arm
+from robostral.arm.limits import TAU
 from robostral.errors import BundleRefused, ConfigError, ContractMismatch, RobostralError, UnknownName
 from robostral.identified import ArmLineage, write_arm
 from robostral.oracle import count_violations
@@ -320,6 +321,32 @@ def test_a_real_driver_needs_a_signed_bundle(site: Path) -> None:
     build(site, ExactPlant())
     with pytest.raises(BundleRefused, match="not signed"):
         build(site, ExactPlant(is_twin=False))
+
+
+def test_the_preset_in_torque_mode_inserts_its_peg(tmp_path: Path) -> None:
+    pytest.importorskip("pybullet")
+    KeyStore(tmp_path / "keys").create()
+    told = [0.5124, 0.0185, 0.0905, 0.0, 0.99849, 0.05489, 0.0]  # as the preset's own text has it
+    args = ["serve", "panda-peg_insert-v1", "--keys", str(tmp_path / "keys"), "--bind", "tcp://127.0.0.1:0"]
+    with Child("policy server", args, tmp_path / "server.log") as child:
+        preset = msgspec.structs.replace(
+            presets.load("run", "panda-peg_insert-twin", RunConfig),
+            server=child.ready, keys=str(tmp_path / "keys"), runs=str(tmp_path),
+        )  # fmt: skip
+        with Runtime(preset) as runtime:
+            for _ in range(3):  # where a loaded machine made the arm stop on the way, an operator tries again
+                wait(runtime, lambda s: s.connected)
+                runtime.control.ask("rearm")
+                runtime.control.ask("goal", *told)
+                status = wait(runtime, lambda s: s.mode in ("HOLD", "FAULT") or s.p_tcp[2] < told[2] - 0.02, 40.0)
+                if status.mode == "RUN":
+                    break
+            assert status.mode == "RUN", status
+            folder = runtime.folder
+    ticks = runlog.read(folder).ticks
+    torques = ticks["tau_c"][ticks["written"] == 1]
+    assert (np.abs(torques) <= load_arm("panda").limits.array[TAU]).all()
+    assert np.linalg.norm(ticks["wrench"][:, :3], axis=1).max() > 5.0, "it has felt the surface"
 
 
 def test_an_identified_arm_comes_with_the_preset(site: Path, tmp_path: Path) -> None:

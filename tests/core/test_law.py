@@ -15,7 +15,7 @@ from robostral.control.law import JOINT_TORQUE, PositionLaw, TorqueLaw, command_
 from robostral.driver import PlantStatus, load_driver
 from robostral.errors import ConfigError
 from robostral.guard import Guard, Reason
-from robostral.oracle import count_torque_violations
+from robostral.oracle import count_torque_violations, count_violations
 from robostral.runtime.ladder import Cause, Mode
 from robostral.runtime.lockstep import LockStep
 from robostral.runtime.loopback import Loopback
@@ -218,3 +218,37 @@ def test_a_loop_in_torque_mode_reaches_its_goal_in_both_engines(engine):
     assert violations(cell.rows) == 0
     assert cell.rows["tau_c"].any()
     plant.close()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_whatever_an_operator_a_push_and_a_lost_measurement_do_no_limit_breaks(seed):
+    rng = np.random.default_rng(seed)
+    cell, plant = armed()
+    for _ in range(150):
+        deed = rng.integers(10)
+        if deed == 0:
+            plant.push[:] = rng.normal(0.0, 4.0, N) * (rng.random(N) < 0.3)
+        elif deed == 1:
+            plant.status = PlantStatus.NO_DATA
+            cell.tick()
+            plant.status = PlantStatus.OK
+        else:
+            ops = ["goal", "goal", "jog", "move_to", "home", "stop", "rearm", "speed", "hold", "resume"]
+            op = ops[rng.integers(len(ops))]
+            args = {"goal": near_goal(int(rng.integers(100)), 0.6), "jog": rng.normal(0.0, 0.5, N), "speed": [0.7]}
+            cell.ask(op, *args.get(op, ARM.home + rng.uniform(-0.5, 0.5, N) if op == "move_to" else []))
+        if cell.mode in {Mode.HOLD, Mode.FAULT} and rng.random() < 0.7:
+            plant.push[:] = 0.0
+            cell.run_until(lambda _: cell.ask("rearm") == Answer.DONE, limit_s=4.0)
+        cell.tick(int(rng.integers(1, 150)))
+    modes = set(cell.rows["mode"].tolist())
+    assert {Mode.RUN, Mode.MOVING, Mode.BRAKE, Mode.FAULT, Mode.IDLE, Mode.HOLD} <= modes
+    assert np.isfinite(plant.written).all()
+    written, limits = cell.rows[cell.rows["written"] == 1], ARM.limits.array
+    broken = np.flatnonzero(np.diff(written["tick"]) > 1) + 1  # there the plant's own stop took over
+    for part in np.split(written, broken):
+        cuts = np.flatnonzero(np.diff(part["session"])) + 1
+        found = count_torque_violations(part["tau_c"], DT, limits)
+        for session in np.split(part, cuts):
+            found |= count_violations(session["q_c"], DT, limits)
+            assert {name: each["violations"] for name, each in found.items()} == dict.fromkeys(found, 0)

@@ -3,15 +3,12 @@
 import numpy as np
 import pytest
 from robostral_sims.driver import DEAD_MAN_PERIODS, SimDriver
-from robostral_sims.scene import load_mounted, load_scene
 
 from robostral.arm import load_arm
-from robostral.bundle import OnnxPolicy, load
 from robostral.driver import DriverState, PlantStatus, load_driver
 from robostral.errors import DriverError, UnknownName
 from robostral.kinematics.gravity import gravity
 from robostral.oracle import count_torque_violations, count_violations
-from robostral.runtime.lockstep import LockStep
 from robostral.runtime.records import Answer
 
 
@@ -109,12 +106,9 @@ def test_torques_that_stay_away_leave_the_arm_to_its_servos(driver):
 
 
 @pytest.mark.parametrize("seed", [0, 3])
-def test_the_shipped_policy_of_feel_and_torques_inserts_its_peg_in_the_loop(seed):
-    arm = load_mounted(load_scene("panda-peg_insert").arms[0])
-    plant = SimDriver("panda", task="PegInsert", seed=seed, realtime=False)
-    plant.connect()
-    policy = OnnxPolicy(load("panda-peg_insert-v1"))
-    cell = LockStep(plant, arm, policy, plant.advance)
+def test_the_shipped_policy_of_feel_and_torques_inserts_its_peg_in_the_loop(lockstep_cell, seed):
+    cell = lockstep_cell("panda-peg_insert-v1", task="PegInsert", seed=seed)
+    plant, arm = cell.driver, cell.driver.mounted
     cell.tick()
     assert cell.ask("rearm") == Answer.DONE
     assert cell.ask("goal", *plant.told) == Answer.DONE
@@ -124,7 +118,6 @@ def test_the_shipped_policy_of_feel_and_torques_inserts_its_peg_in_the_loop(seed
     found = count_violations(written["q_c"], 0.002, limits) | count_torque_violations(written["tau_c"], 0.002, limits)
     assert {name: finding["violations"] for name, finding in found.items()} == dict.fromkeys(found, 0)
     assert np.linalg.norm(written["wrench"][:, :3], axis=1).max() > 2.0, "it has felt the surface"
-    plant.close()
 
 
 def test_only_a_cell_with_a_task_has_something_to_judge(driver):
