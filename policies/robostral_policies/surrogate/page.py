@@ -145,25 +145,21 @@ def _speed(speed: dict[str, Any] | None) -> str:
             "<h2>Speed</h2><p>Not measured: give --speed the file of <code>robostral bench surrogate --json</code>.</p>"
         )
     found = speed["surrogate"]
-    stages = list(dict.fromkeys(name for row in found["rows"] for name in row["us_of"]))
     rows = [
         (row["what"], f"{row['steps_per_s']:,.0f}", f"{row['us_per_step']:.2f}", f"{row['times_environment']:.1f}",
-         f"{row['times_engine']:.1f}", *(f"{row['us_of'][name]:.2f}" if row["us_of"] else "" for name in stages))
+         f"{row['times_engine']:.1f}")
         for row in found["rows"]
     ]  # fmt: skip
-    head = (
-        "what",
-        "policy steps/s",
-        "µs a step",
-        "x environment",
-        "x bare engine",
-        *(f"{name} [µs]" for name in stages),
-    )
+    head = ("what", "policy steps/s", "µs a step", "x environment", "x bare engine")
+    timed = [row for row in found["rows"] if row["us_of"]]
+    stages = list(dict.fromkeys(name for row in timed for name in row["us_of"]))
+    shares = [(row["what"], *(f"{row['us_of'][name]:.2f}" for name in stages)) for row in timed]
     machine = speed["machine"]
     return (
         f"<h2>Speed on one core</h2><p>Cell {escape(found['cell'])}, random actions, resets counted, medians of"
         f" {found['rounds']} rounds in turn; the bare engine is PyBullet's stepSimulation alone, for the same steps."
         f" {escape(machine['cpu'])}, load {machine['load']:.1f}, {escape(machine['revision'])}.</p>{table(head, rows)}"
+        + (f"<p>Of a cell's step [µs]:</p>{table(('what', *stages), shares)}" if timed else "")
     )
 
 
