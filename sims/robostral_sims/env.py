@@ -169,15 +169,16 @@ class CellEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     def world(self, world: World) -> None:
         self._world = world
 
-    def shadow(self, bundle: str) -> "Shadow":
-        """Let a learned simulator do beside this cell what it does; see `robostral_sims.shadow`.
+    def shadow(self, engine: str) -> "Shadow":
+        """Let another engine, a learned one say, do beside this cell what it does; see `robostral_sims.shadow`.
 
         Raises:
             ConfigError: The cell is not one that a learned simulator knows.
+            UnknownName: There is no such engine.
         """
         from robostral_sims.shadow import Shadow
 
-        return Shadow(self, bundle)
+        return Shadow(self, engine)
 
     def watch(self) -> "Watcher":
         """Return what notes each step of an episode for a learned simulator.

@@ -3,7 +3,7 @@
 Neither the arm nor a jaw that closes on nothing is learned: their motors are known, and so is where they go. Learned
 is what jaw and part do to each other meanwhile. All geometry is told in the step's own frame: origin in the tcp before
 the step, z up, y along the direction in which the fingers close; what happens does not depend on where in the cell it
-happens, save for heights.
+happens, save for heights above the table.
 
 | seen | columns | | said | columns |
 |---|---|---|---|---|
@@ -11,13 +11,15 @@ happens, save for heights.
 | part's x and y axes | 3:9 | | part's rotation vector [rad] | 3:6 |
 | its velocities [m/s, rad/s] | 9:15 | | its velocities after [m/s, rad/s] | 6:12 |
 | motion of a part that is carried [m, rad] | 15:21 | | change of the gap [m] | 12 |
-| the same as velocities [m/s, rad/s] | 21:27 | | rate of the gap after [m/s] | 13 |
+| its velocities after the step [m/s, rad/s] | 21:27 | | rate of the gap after [m/s] | 13 |
 | gap [m], its rate [m/s] | 27:29 | | spread of the members [m] | 14 |
 | commanded gap, gap of a free jaw after the step [m] | 29:31 | | how far outside what was trained on | 15 |
-| heights of part and tcp in `world` [m] | 31:33 | | | |
+| heights of part and tcp above the table [m] | 31:33 | | | |
 | tilt of the tool | 33:35 | | | |
 | half lengths of the part [m], 1 if it is a cylinder | 35:39 | | | |
-| fingers and palm after the step from the part before it: clearance [m], direction | 39:51 | | | |
+| its friction on the table, share of that which the jaw has [1] | 39:41 | | | |
+| its mass [kg] | 41 | | | |
+| fingers and palm after the step from the part before it: clearance [m], direction | 42:54 | | | |
 """
 
 import math
@@ -35,11 +37,13 @@ from robostral.kinematics.se3 import (
 
 FloatArray = NDArray[np.float64]
 
-SEEN, SAID = 51, 16
+SEEN, SAID = 54, 16
 PART_P, PART_AXES, PART_V, CARRIED, CARRIED_V, GAP, GAP_C, GAP_FREE, HEIGHTS, TILT, SIZE, CLEAR = (
-    0, 3, 9, 15, 21, 27, 29, 30, 31, 33, 35, 39,
+    0, 3, 9, 15, 21, 27, 29, 30, 31, 33, 35, 42,
 )  # fmt: skip
 MOTION, TURN, V_AFTER, GAP_CHANGE, GAP_RATE, SPREAD, OUTSIDE = 0, 3, 6, 12, 13, 14, 15
+FLOOR = 7
+"""Of `robostral_sims.watch.part_of`: how high the table is; all before it is seen as it is."""
 TOLD = 14
 """The first columns of what is said are targets of training; the rest is about the answer itself."""
 
@@ -131,10 +135,21 @@ def clearance_kernel(
                 break  # clearances are told up to here, and directions not as far: another axis changes nothing
 
 
+@kernel
+def carried_kernel(T: FloatArray, V: FloatArray, at: FloatArray, F: FloatArray, out: NDArray[np.float32]) -> None:
+    """Fill the velocities, shape (6,), along `F` of what is at a point [m] and moves with a tcp at `T` of twist `V`."""
+    x, y, z = at[0] - T[0, 3], at[1] - T[1, 3], at[2] - T[2, 3]
+    vx, vy, vz = V[0] + V[4] * z - V[5] * y, V[1] + V[5] * x - V[3] * z, V[2] + V[3] * y - V[4] * x
+    for i in range(3):
+        out[i] = F[0, i] * vx + F[1, i] * vy + F[2, i] * vz
+        out[3 + i] = F[0, i] * V[3] + F[1, i] * V[4] + F[2, i] * V[5]
+
+
 @allocating
 def see_kernel(
     T: FloatArray,
     T_after: FloatArray,
+    V: FloatArray,
     part: FloatArray,
     half: FloatArray,
     hand: FloatArray,
@@ -149,14 +164,15 @@ def see_kernel(
     Args:
         T: T_world_tcp before the step, shape (4, 4).
         T_after: T_world_tcp after it, shape (4, 4).
+        V: Velocities of the tcp in `world` after it [m/s, rad/s], shape (6,).
         part: Position [m], quat_wxyz, velocities of the part in `world`, shape (13,).
-        half: Half lengths of the part along its axes [m], and 1 for a cylinder, shape (4,).
+        half: What is known of the part, as `robostral_sims.watch.part_of` returns it, shape (8,).
         hand: As `robostral_sims.watch.hand` returns it, shape (2, 4).
         tool: Gap of the jaw [m] and its rate [m/s], shape (2,).
         gap_c: Commanded gap [m] at the end of the step.
         gap_free: What `free_gap_kernel` says of the whole step [m].
         dt: Duration of the step [s].
-        out: Filled, shape (51,).
+        out: Filled, shape (54,).
     """
     F, R = np.empty((3, 3)), np.empty((3, 3))
     frame_kernel(T, F)
@@ -181,13 +197,18 @@ def see_kernel(
         turned_by = F[0, i] * rx + F[1, i] * ry + F[2, i] * rz
         out[PART_P + i], out[PART_V + i], out[PART_V + 3 + i] = p, vx, vw
         out[CARRIED + i], out[CARRIED + 3 + i] = moved, turned_by
-        out[CARRIED_V + i], out[CARRIED_V + 3 + i] = moved / dt, turned_by / dt
         out[PART_AXES + i] = F[0, i] * R[0, 0] + F[1, i] * R[1, 0] + F[2, i] * R[2, 0]
         out[PART_AXES + 3 + i] = F[0, i] * R[0, 1] + F[1, i] * R[1, 1] + F[2, i] * R[2, 1]
+    there = np.empty(3)
+    for i in range(3):
+        there[i] = part[i]
+        for k in range(3):
+            there[i] += F[i, k] * out[CARRIED + k]
+    carried_kernel(T_after, V, there, F, out[CARRIED_V:])
+    for i in range(FLOOR):
         out[SIZE + i] = half[i]
-    out[SIZE + 3] = half[3]
     out[GAP], out[GAP + 1], out[GAP_C], out[GAP_FREE] = tool[0], tool[1], gap_c, gap_free
-    out[HEIGHTS], out[HEIGHTS + 1] = part[2], T[2, 3]
+    out[HEIGHTS], out[HEIGHTS + 1] = part[2] - half[FLOOR], T[2, 3] - half[FLOOR]
     out[TILT] = F[0, 0] * T[0, 2] + F[1, 0] * T[1, 2]
     out[TILT + 1] = F[0, 1] * T[0, 2] + F[1, 1] * T[1, 2]
     apart, side, finger_z = np.empty(4), 0.5 * gap_free + hand[0, 1], TCP_BACK_M - hand[0, 2]
@@ -265,7 +286,7 @@ def far_kernel(T: FloatArray, gap: float, hand: FloatArray, part: FloatArray, ha
 
 @kernel
 def may_move_kernel(part: FloatArray, seen: NDArray[np.float32]) -> bool:
-    """Return whether a part (13,) moves already, or something comes near it in the step that was seen (51,).
+    """Return whether a part (13,) moves already, or something comes near it in the step that was seen (54,).
 
     Where not, nothing that a network says of the step is needed.
     """
@@ -286,7 +307,7 @@ def happen_kernel(
 
     Args:
         T: T_world_tcp before the step, shape (4, 4).
-        seen: What `see_kernel` made of the step, shape (51,).
+        seen: What `see_kernel` made of the step, shape (54,).
         opening: Widest gap of the jaw [m].
         dt: Duration of the step [s].
         said: Shape (16,); not looked at where the part may not move.

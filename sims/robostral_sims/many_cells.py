@@ -44,8 +44,9 @@ class Cells(NamedTuple):
     Attributes:
         part: As `WorldState.parts`, shape (m, 13).
         tool: Gap of the jaw [m] and its rate [m/s], shape (m, 2).
-        size: Half lengths of the part [m], and 1 for a cylinder, shape (m, 4).
+        size: What is known of the part, as `robostral_sims.watch.part_of` returns it, shape (m, 8).
         tcp: T_world_tcp before the step and after it, shape (m, 2, 4, 4).
+        speed: Of it in `world` after the step [m/s, rad/s], shape (m, 6); of cells whose part is in reach.
         pose: T_base_tcp: rotation row by row, then position, shape (m, 12).
         twist: Of the tcp in `base` [m/s, rad/s], shape (m, 6).
         external: The contract's external vector: the goal and what is told of the part, shape (m, 14).
@@ -62,6 +63,7 @@ class Cells(NamedTuple):
     tool: FloatArray
     size: FloatArray
     tcp: FloatArray
+    speed: FloatArray
     pose: FloatArray
     twist: FloatArray
     external: FloatArray
@@ -97,8 +99,9 @@ def new_cells(m: int, longest: int) -> Cells:
     shapes: list[tuple[int, ...]] = [
         (13,),
         (2,),
-        (4,),
+        (8,),
         (2, 4, 4),
+        (6,),
         (12,),
         (6,),
         (14,),
@@ -152,10 +155,11 @@ def gather_kernel(arms: Arms, c: int, row: int, out: FloatArray) -> None:
 
 
 @kernel
-def look_at_tcp_kernel(site: Site, arms: Arms, cells: Cells, c: int, room: Room, T: FloatArray) -> None:
-    """Look where the tcp of cell c is, and how it moves; fill T_world_tcp, shape (4, 4), as observed."""
+def look_at_tcp_kernel(site: Site, arms: Arms, cells: Cells, c: int, room: Room, when: int) -> None:
+    """Look where the tcp of cell c is as observed, and how it moves: before the step, `when` is 0, or after it, 1."""
     gather_kernel(arms, c, SEEN_Q, room.q)
     gather_kernel(arms, c, SEEN_DQ, room.dq)
+    T = cells.tcp[c, when]
     R, p = pose_jacobian_kernel(site.model, room.q, room.J)
     for i in range(9):
         cells.pose[c, i] = R[i]
@@ -173,22 +177,23 @@ def look_at_tcp_kernel(site: Site, arms: Arms, cells: Cells, c: int, room: Room,
 def see_cells_kernel(site: Site, arms: Arms, cells: Cells, room: Room, seen: Floats) -> None:
     """Fill what the simulator sees of every cell's step, shape (m, SEEN), and whose part may move in it."""
     for c in range(seen.shape[0]):
-        look_at_tcp_kernel(site, arms, cells, c, room, cells.tcp[c, 1])
+        look_at_tcp_kernel(site, arms, cells, c, room, 1)
         late = arms.late[c, 1]
         free = free_gap_kernel(cells.tool[c, 0], arms.tools_c[c, 1], site.jaw_m * late)
         free = free_gap_kernel(free, arms.tools_c[c, 0], site.jaw_m * (site.ticks - late))
-        part, size, after = cells.part[c], cells.size[c], cells.tcp[c, 1]
-        if at_rest_kernel(part) and far_kernel(after, free, site.hand, part, size):
-            seen[c, GAP_C], seen[c, GAP_FREE], cells.free[c] = arms.tools_c[c, 0], free, False
-            continue  # all that is needed of such a step
         part, size, after = cells.part[c], cells.size[c], cells.tcp[c, 1]
         if at_rest_kernel(part) and far_kernel(after, free, site.hand, part, size):
             # all that is looked at of such a step
             seen[c, GAP_C], seen[c, GAP_FREE], cells.free[c] = arms.tools_c[c, 0], free, False
             seen[c, CLEAR] = seen[c, CLEAR + 4] = seen[c, CLEAR + 8] = FAR_M
             continue
+        twist, V = cells.twist[c], cells.speed[c]
+        for i in range(3):
+            x, y, z = site.base[i, 0], site.base[i, 1], site.base[i, 2]
+            V[i] = x * twist[0] + y * twist[1] + z * twist[2]
+            V[3 + i] = x * twist[3] + y * twist[4] + z * twist[5]
         see_kernel(
-            cells.tcp[c, 0], after, part, size, site.hand, cells.tool[c],
+            cells.tcp[c, 0], after, cells.speed[c], part, size, site.hand, cells.tool[c],
             arms.tools_c[c, 0], free, site.dt_s, seen[c],
         )  # fmt: skip
         cells.free[c] = may_move_kernel(part, seen[c])
@@ -290,7 +295,7 @@ class Draw(NamedTuple):
 
     Attributes:
         shares: As `robostral_sims.tasks.pick_place.lay_out_kernel` has them, shape (k, 13).
-        figures: Of each plant, in the order of `FIGURES_READ`, shape (k, 12).
+        figures: Of each plant, in the order of `FIGURES_READ`, shape (k, 14).
         stands: Whether `q` is known already, shape (k,); the kernel fills it with whether it is.
         q: Where the arms stand [rad], shape (k, n).
     """
@@ -303,9 +308,9 @@ class Draw(NamedTuple):
 
 FIGURES_READ = (
     "stiffness", "feed_forward", "lag_s", "latency_s", "part_size", "round", "bias_x", "bias_y", "bias_z", "bias_yaw",
-    "noise", "noise_yaw",
+    "noise", "noise_yaw", "friction", "part_mass",
 )  # fmt: skip
-"""Figures of a plant that a cell here has; mass, payload, friction and contact are one average of the simulator's."""
+"""Figures of a plant that a cell here has; payload and stiffness of contacts are one average of the simulator's."""
 
 
 class Place(NamedTuple):
@@ -314,7 +319,7 @@ class Place(NamedTuple):
     Attributes:
         base: Pose of `base` in `world`, shape (7,).
         low, span, R_home: `PickPlace.frame`.
-        part: Lengths of the nominal part [m], shape (3,).
+        part: What is known of the nominal part, as `robostral_sims.watch.part_of` returns it, shape (8,).
         limits: `Limits.array`.
         home: The arm's, shape (n,).
         work: Of `ik_workspace`.
@@ -354,14 +359,17 @@ def begin_cells_kernel(
     Returns:
         Whether every arm stands; those that `draw.stands` says do not have to be given their `q`.
     """
-    poses, x, y, z, all_stand = np.empty((3, 7)), place.part[0], place.part[1], place.part[2], True
+    poses, all_stand = np.empty((3, 7)), True
     for k in range(rows.shape[0]):
         c, figures, size, q = rows[k], draw.figures[k], cells.size[rows[k]], draw.q[k]
         share = figures[4]
-        size[0], size[1], size[2], size[3] = 0.5 * share * x, 0.5 * share * y, 0.5 * share * z, 0.0
+        for i in range(8):
+            size[i] = place.part[i] * (share if i < 3 else 1.0)
+        size[4] *= figures[12] * figures[12]  # both surfaces'
+        size[6] *= figures[13]
         if figures[5] > 0.5:
             size[0], size[3] = size[1], 1.0
-        lay_out_kernel(place.low, place.span, place.R_home, share * z, draw.shares[k], poses)
+        lay_out_kernel(place.low, place.span, place.R_home, 2.0 * size[2], draw.shares[k], poses)
         chain_kernel(place.base, poses[0], cells.part[c])
         cells.part[c, 7:] = 0.0
         cells.external[c, :7] = poses[1]
@@ -376,6 +384,6 @@ def begin_cells_kernel(
             cells.bias[c, i], cells.spread[c, i] = figures[6 + i], figures[10 + i // 3]
         arms.tools_c[c] = cells.tool[c, 0] = site.opening
         cells.tool[c, 1], cells.held[c], cells.ends[c] = 0.0, 0.0, RUNNING
-        look_at_tcp_kernel(site, arms, cells, c, room, cells.tcp[c, 0])
+        look_at_tcp_kernel(site, arms, cells, c, room, 0)
         cells.tcp[c, 0, 3, 3] = cells.tcp[c, 1, 3, 3] = 1.0
     return all_stand

@@ -44,7 +44,7 @@ from robostral_sims.randomize import FIGURES
 from robostral_sims.scene import load_mounted
 from robostral_sims.solids import transform
 from robostral_sims.tasks.pick_place import PickPlace
-from robostral_sims.watch import contract_of, hand, jaw_of
+from robostral_sims.watch import contract_of, hand, jaw_of, part_of
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -129,7 +129,7 @@ class SurrogateVecEnv(VectorEnv[Floats, Floats, Any]):
             longest,
             MAX_OUTSIDE,
         )
-        base, part = np.array([*mount.base.p, *mount.base.quat_wxyz]), np.array(task.part_size())
+        base, part = np.array([*mount.base.p, *mount.base.quat_wxyz]), part_of(one.scene)
         self._place = Place(base, *task.frame, part, arm.limits.array, arm.home, ik_workspace(arm.chain))
         self._cells = new_cells(n, longest)
         self._seen, self._said = np.zeros((n, SEEN), np.float32), np.zeros((n, SAID), np.float32)

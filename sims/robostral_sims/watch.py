@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from robostral.contract import Action, Contract, Device, ObsField, Rate
 from robostral.errors import ConfigError
-from robostral.kinematics.fk import tcp_kernel
+from robostral.kinematics.jacobian import fk_jacobian_kernel
 from robostral_sims.learned import SEEN, TOLD, free_gap_kernel, see_kernel, tell_kernel
-from robostral_sims.scene import Box, Cylinder, Jaw, Scene, load_mounted
+from robostral_sims.scene import Body, Box, Cylinder, Jaw, Scene, load_mounted
 from robostral_sims.solids import transform
 
 if TYPE_CHECKING:
@@ -22,15 +22,18 @@ _SEEN = (
     ("part_position", 3, "m", "step"), ("part_axes", 6, "1", "step"), ("part_velocities", 6, "m/s, rad/s", "step"),
     ("carried_motion", 6, "m, rad", "step"), ("carried_velocities", 6, "m/s, rad/s", "step"),
     ("gap", 1, "m", "tool"), ("gap_rate", 1, "m/s", "tool"), ("gap_c", 1, "m", "tool"), ("gap_free", 1, "m", "tool"),
-    ("heights", 2, "m", "world"), ("tilt", 2, "1", "step"), ("part_half", 3, "m", "part"),
-    ("part_round", 1, "1", "part"), ("clearance0", 4, "m or 1", "step"), ("clearance1", 4, "m or 1", "step"),
-    ("clearance_palm", 4, "m or 1", "step"),
+    ("heights", 2, "m", "table"), ("tilt", 2, "1", "step"), ("part_half", 3, "m", "part"),
+    ("part_round", 1, "1", "part"), ("friction", 1, "1", "part"), ("friction_jaw", 1, "1", "part"),
+    ("part_mass", 1, "kg", "part"), ("clearance0", 4, "m or 1", "step"),
+    ("clearance1", 4, "m or 1", "step"), ("clearance_palm", 4, "m or 1", "step"),
 )  # fmt: skip
 """Fields of what is seen: name, size, unit, frame; their columns are those of `robostral_sims.learned`."""
 MOST = (*[0.08] * 3, *[math.pi] * 3, *[3.0] * 3, *[50.0] * 3, 0.02, 0.5, 1.0, 10.0)
 """What nothing that is said exceeds, in either direction, shape (16,)."""
 _FALLEN_M = 0.04
 """Ours: how far below its start a part is gone."""
+LEAN = 0.35
+"""Ours: how far the tool leans [1, sine] where there is nothing more to be learned."""
 _HELD_M = 0.025
 """Ours: how near to the tcp a held part is."""
 _THERE_M = 0.006
@@ -47,19 +50,44 @@ def contract_of(jaw: Jaw, dt_s: float) -> Contract:
     return Contract("jaw-part", (Device(name, ("gap",), (1,)),), obs, action, Rate(1.0 / dt_s, 0.0))
 
 
-def part_size(scene: Scene) -> FloatArray:
-    """Return the half lengths of a scene's one part along its axes [m], and 1 if it is a cylinder, shape (4,).
+def part_of(scene: Scene) -> FloatArray:
+    """Return what is known of a scene's one part, and of the table, shape (8,).
+
+    That is: half lengths along its axes [m], 1 if it is a cylinder, Coulomb coefficients on the table and, as a share
+    of that one, between the fingers, mass [kg]; and the height of the table [m].
 
     Raises:
-        ConfigError: There is not exactly one part, or it is neither a box nor a cylinder.
+        ConfigError: There is not exactly one part, a box or a cylinder, or not a level table.
     """
+    jaw, table, floor = jaw_of(scene), *table_of(scene)
     shapes = [part.shape for part in scene.parts]
     if len(shapes) == 1 and isinstance(shapes[0], Box):
-        return np.array([*shapes[0].size, 0.0]) / 2.0
-    if len(shapes) == 1 and isinstance(shapes[0], Cylinder):
-        return np.array([shapes[0].radius, shapes[0].radius, shapes[0].length / 2.0, 1.0])
-    found = ", ".join(type(shape).__name__ for shape in shapes) or "no part"
-    raise ConfigError(f"a learned simulator knows one part, a Box or a Cylinder; the cell has {found}")
+        size = [*(0.5 * length for length in shapes[0].size), 0.0]
+    elif len(shapes) == 1 and isinstance(shapes[0], Cylinder):
+        size = [shapes[0].radius, shapes[0].radius, 0.5 * shapes[0].length, 1.0]
+    else:
+        found = ", ".join(type(shape).__name__ for shape in shapes) or "no part"
+        raise ConfigError(f"a learned simulator knows one part, a Box or a Cylinder; the cell has {found}")
+    lies, held, own = (scene.material(thing).lateral_friction for thing in (table, jaw, scene.parts[0]))
+    return np.array([*size, lies * own, held / lies, scene.parts[0].mass, floor])
+
+
+def table_of(scene: Scene) -> tuple[Body, float]:
+    """Return what a scene's part lies on, and how high its upper side is [m, world].
+
+    Raises:
+        ConfigError: A fixture of the scene is no level box; or there is none.
+    """
+    tops = {}
+    for body in scene.bodies:
+        if body.mass == 0.0:
+            T = transform(body.pose)
+            if not isinstance(body.shape, Box) or T[2, 2] < 1.0 - 1e-9:
+                raise ConfigError(f"a learned simulator knows fixtures that are level boxes; '{body.name}' is none")
+            tops[body.name] = body, float(T[2, 3] + 0.5 * body.shape.size[2])
+    if not tops:
+        raise ConfigError("a learned simulator knows a part on a table; the cell has no fixture")
+    return max(tops.values(), key=lambda one: one[1])
 
 
 def hand(jaw: Jaw) -> FloatArray:
@@ -97,10 +125,11 @@ class Watcher:
         self._env, self._arm, self._jaw = env, load_mounted(env.scene.arms[0]), jaw_of(env.scene)
         self._dt_s = env.contract.action.dt_s
         self.contract = contract_of(self._jaw, self._dt_s)
-        part_size(env.scene)
+        part_of(env.scene)
         self._hand = hand(self._jaw)
         self._T_world_base = transform(env.scene.arms[0].base)
-        self._T, self._T_after = np.eye(4), np.eye(4)
+        self._T, self._T_after, self._V = np.eye(4), np.eye(4), np.zeros(6)
+        self._J = np.empty((6, self._arm.chain.n))
         self._part, self._tool, self._gap_c = np.zeros(13), np.zeros(2), 0.0
         self._plan: list[tuple[FloatArray, float]] = []
         self._gap = self._jaw.opening
@@ -113,14 +142,15 @@ class Watcher:
         self._gap_c = float(self._env.tools_c[0])
 
     def after(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return what was seen, shape (51,), and what happened in the step since, shape (14,)."""
+        """Return what was seen, shape (54,), and what happened in the step since, shape (14,)."""
         env, truth = self._env, self._env.truth
         seen, told = np.empty(SEEN, np.float32), np.empty(TOLD, np.float32)
         self._look(self._T_after)
-        half, gap_c, speed = part_size(env.episode_scene), float(env.tools_c[0]), 2.0 * self._jaw.speed
+        half, gap_c, speed = part_of(env.episode_scene), float(env.tools_c[0]), 2.0 * self._jaw.speed
         free = free_gap_kernel(self._tool[0], self._gap_c, speed * env.late_s)
         free = free_gap_kernel(free, gap_c, speed * (self._dt_s - env.late_s))
-        see_kernel(self._T, self._T_after, self._part, half, self._hand, self._tool, gap_c, free, self._dt_s, seen)
+        hand = self._T, self._T_after, self._V
+        see_kernel(*hand, self._part, half, self._hand, self._tool, gap_c, free, self._dt_s, seen)
         tell_kernel(self._T, self._part, self._tool, truth.parts[0], truth.tools[0], told)
         return seen, told
 
@@ -135,9 +165,11 @@ class Watcher:
 
     @property
     def gone(self) -> bool:
-        """Whether the part has fallen off what it lay on: there is nothing more to be learned of it."""
+        """Whether the part has fallen off the table, or the tool leans too far: there is nothing more to be learned."""
         start = self._env.episode_scene.parts[0].pose.p[2]
-        return bool(self._env.truth.parts[0, 2] < start - _FALLEN_M)
+        self._look(self._T_after)
+        lean = math.hypot(self._T_after[0, 2], self._T_after[1, 2])
+        return bool(self._env.truth.parts[0, 2] < start - _FALLEN_M or lean > LEAN)
 
     def curious(self, rng: np.random.Generator, *, pushing: bool = False) -> NDArray[np.float32]:
         """Return the next chunk [units of the contract] of a pilot that plays with the part.
@@ -182,5 +214,8 @@ class Watcher:
         return [(start + up, 0.3), (start, 0.2), (end, rng.uniform(0.02, 0.12)), (end + up, 0.2)]
 
     def _look(self, T_world_tcp: FloatArray) -> None:
-        tcp_kernel(self._arm.chain.model, self._env.truth.q, T_world_tcp)
+        """Fill where the tcp is, shape (4, 4), and note its twist in `world`."""
+        truth = self._env.truth
+        fk_jacobian_kernel(self._arm.chain.model, truth.q, T_world_tcp, self._J)
         T_world_tcp[:] = self._T_world_base @ T_world_tcp
+        self._V.reshape(2, 3)[:] = (self._J @ truth.dq).reshape(2, 3) @ self._T_world_base[:3, :3].T

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from robostral_policies.surrogate.evaluate import Bar, Beside, Calibration, Evaluation, OpenLoop
+from robostral_policies.surrogate.improve import Improvement, Run
 from robostral_policies.surrogate.report import report
 
 from robostral import bundle
@@ -19,7 +20,7 @@ import planted_jaw
 
 ROWS = tuple(
     OpenLoop(arm, pilot, what, steps, 40, 2, (0.1 * steps, 0.7 * steps), (0.01 * steps, 0.1 * steps))
-    for arm in ("all", "panda")
+    for arm in ("all", "panda", "engine itself, 0.1 mm aside")
     for pilot in ("all", "expert")
     for what in ("tcp", "grasped")
     for steps in (1, 10, 50)
@@ -57,12 +58,25 @@ def test_the_page_holds_what_was_found_and_where_it_fails(found):
     folder, here, _ = found
     report(folder, evaluation=here / "evaluation.json", speed=here / "speed.json")
     text = (here / "report.html").read_text()
-    for fact in ("48 of 50", "-4.0", "5.00 (35.00)", "missed", "101.0 x", "parts 1.5 times as large", "<svg",
-                 "Missed: tcp, 50 steps", "panda, expert: tcp"):  # fmt: skip
+    for fact in ("48 of 50", "-4.0", "<td>5.00</td><td>35.00</td>", "missed", "101.0 x", "parts 1.5 times as large",
+                 "<svg", "Missed: tcp, 50 steps", "panda, expert: tcp", "engine itself, 0.1 mm aside: tcp",
+                 "tcp, 1 step<"):  # fmt: skip
         assert fact in text, fact
+    assert "aside, expert" not in text, "what stands apart is no failure"
     assert "http" not in text.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
         "https://matplotlib.org", ""
     ).replace("http://creativecommons.org", "")
+
+
+def test_what_training_in_it_saves_is_said(found):
+    folder, here, _ = found
+    runs = (Run("surrogate", 0, 0, 60.0, Success.of(97, 100)), Run("pybullet", 0, 90_000, 90.0, Success.of(98, 100)))
+    trained = Improvement("planted-v1", "panda-pick_place", ("dagger.rounds=4",), 300_000, runs, -1.0, 10, "r", "m")
+    (here / "improvement.json").write_bytes(msgspec.json.encode(trained))
+    report(folder, evaluation=here / "evaluation.json", improvement=here / "improvement.json")
+    text = (here / "report.html").read_text()
+    for fact in ("97 of 100", "90,000", "-1.0 points", "for one policy it does not pay", "from 10 trainings on"):
+        assert fact in text, fact
 
 
 def test_break_even_is_where_both_take_the_same_time(found):

@@ -140,7 +140,10 @@ def test_it_is_judged_beside_the_engine(made: bundle.Bundle, tmp_path: Path) -> 
     reach = next(row for row in found.success if row.pilot == "ur5e-reach-v1")
     assert reach.surrogate == reach.engine
     assert reach.surrogate.rate == 1.0
-    assert found.calibration.flagged["a table 0.1 m higher"].rate == 1.0
+    assert found.calibration.flagged["tool tilted by half a rad"].rate == 1.0
+    assert {row.arm for row in found.open_loop} == {
+        "all", "ur5e", "ur5e, table 0.1 m higher", "engine itself, 0.1 mm aside",
+    }  # fmt: skip
     assert all(bar.met for bar in found.bars)
 
 

@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 from robostral_policies.examine import Examination
-from robostral_policies.surrogate.evaluate import fly, tables
-from robostral_policies.surrogate.watched import Pilots
+from robostral_policies.surrogate.evaluate import calibrate, fly, tables
+from robostral_policies.surrogate.watched import Pilots, Watched
 
 from robostral import bundle
 from robostral.cli import call
@@ -47,13 +47,17 @@ def test_its_contract_is_the_cells(shipped: bundle.Bundle, arm: str) -> None:
 
 def test_two_seconds_open_loop(shipped: bundle.Bundle) -> None:
     """The bars, on a few episodes: tcp, a part that nothing touches, that is pushed, that is grasped."""
-    found = [one for seen, _ in fly(shipped, {"arm": "panda"}, 3, 7) for one in seen]
+    flown = list(fly(shipped, {"arm": "panda"}, 3, 7))
+    found = [one for seen, _ in flown for one in seen]
     rows = {(row.pilot, row.what): row for row in tables(found) if row.steps == 50 and row.arm == "all"}
     assert rows["all", "tcp"].mm[0] <= 2.0
     assert rows["all", "tcp"].mm[1] <= 7.0
     assert rows["all", "untouched"].mm[0] <= 1.0
     assert rows["expert", "grasped"].mm[0] <= 5.0
     assert rows["pushing", "pushed"].mm[0] <= 20.0
+    flagged = calibrate(shipped, Watched.join([watched for _, watched in flown]), 0.9).flagged
+    assert flagged.pop("fresh episodes").rate < 0.02
+    assert min(share.rate for share in flagged.values()) > 0.99, flagged
 
 
 def test_a_policy_succeeds_in_it(tmp_path: Path) -> None:
@@ -63,10 +67,11 @@ def test_a_policy_succeeds_in_it(tmp_path: Path) -> None:
     assert found.rows[0].success.successes >= 11
 
 
-def test_outside_of_what_was_watched_an_episode_ends_with_the_reason() -> None:
+@pytest.mark.parametrize("figure", [{"part_size": 1.3}, {"part_mass": 2.5}, {"friction": 2.0}])
+def test_outside_of_what_was_watched_an_episode_ends_with_the_reason(figure: dict[str, float]) -> None:
     env = gymnasium.make(CELL, arm="panda", engine="surrogate", disable_env_checker=True)
     cell: Any = env.unwrapped
-    obs, _ = env.reset(seed=0, options={"plant": {"part_size": 1.9, "latency_s": 0.0}})
+    obs, _ = env.reset(seed=0, options={"plant": {**figure, "latency_s": 0.0}})
     over = False
     while not over:
         obs, _, terminated, truncated, info = env.step(cell.to_action(cell.expert(obs)))

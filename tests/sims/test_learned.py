@@ -10,7 +10,7 @@ from robostral_sims.watch import hand
 
 from robostral.kinematics.se3 import matrix_from_rotvec_kernel, quat_from_matrix_kernel
 
-HAND, HALF = hand(Jaw()), np.array([0.02, 0.02, 0.03, 0.0])
+HAND, HALF = hand(Jaw()), np.array([0.02, 0.02, 0.03, 0.0, 0.3, 1.8, 0.15, 0.0])
 OPENING = Jaw().opening
 
 
@@ -48,20 +48,22 @@ def test_what_is_told_happens_again(seed: int) -> None:
 
 @settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.floats(-3.0, 3.0))
-def test_a_turned_cell_is_seen_alike(seed: int, yaw: float) -> None:
+def test_a_turned_and_lifted_cell_is_seen_alike(seed: int, yaw: float) -> None:
     rng = np.random.default_rng(seed)
-    T, T_after = pose(rng, 0.3), pose(rng, 0.3)
-    part, tool = body(rng, T[:3, 3]), np.array([0.05, -0.1])
+    T, T_after, V = pose(rng, 0.3), pose(rng, 0.3), rng.normal(size=6)
+    part, tool, lifted = body(rng, T[:3, 3]), np.array([0.05, -0.1]), HALF + 0.1 * np.eye(8)[learned.FLOOR]
     turn = np.eye(4)
     turn[:2, :2] = [[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]]
+    turn[:3, 3] = 0.3, -0.2, 0.1
+    V_turned = (V.reshape(2, 3) @ turn[:3, :3].T).ravel()
     turned, R, quat = part.copy(), np.empty((3, 3)), np.empty(4)
     learned.matrix_from_quat_kernel(part[3:7], R)
     quat_from_matrix_kernel(turn[:3, :3] @ R, quat)
-    turned[:3], turned[3:7] = turn[:3, :3] @ part[:3], quat
+    turned[:3], turned[3:7] = turn[:3, :3] @ part[:3] + turn[:3, 3], quat
     turned[7:10], turned[10:13] = turn[:3, :3] @ part[7:10], turn[:3, :3] @ part[10:13]
     seen, again = np.zeros((2, learned.SEEN), np.float32)
-    see_kernel(T, T_after, part, HALF, HAND, tool, 0.03, 0.04, 0.04, seen)
-    see_kernel(turn @ T, turn @ T_after, turned, HALF, HAND, tool, 0.03, 0.04, 0.04, again)
+    see_kernel(T, T_after, V, part, HALF, HAND, tool, 0.03, 0.04, 0.04, seen)
+    see_kernel(turn @ T, turn @ T_after, V_turned, turned, lifted, HAND, tool, 0.03, 0.04, 0.04, again)
     np.testing.assert_allclose(again, seen, atol=1e-5)
 
 
@@ -73,7 +75,13 @@ def test_a_carried_part_is_seen_to_move_with_the_tcp() -> None:
     after = part.copy()
     after[:3] = (T_after @ held)[:3]
     seen, said = np.zeros(learned.SEEN, np.float32), np.zeros(learned.SAID, np.float32)
-    see_kernel(T, T_after, part, HALF, HAND, tool, 0.03, 0.04, 0.04, seen)
+    V = rng.normal(size=6)
+    see_kernel(T, T_after, V, part, HALF, HAND, tool, 0.03, 0.04, 0.04, seen)
+    F = np.empty((3, 3))
+    learned.frame_kernel(T, F)
+    v = V[:3] + np.cross(V[3:], after[:3] - T_after[:3, 3])
+    carried = seen[learned.CARRIED_V : learned.CARRIED_V + 6]
+    np.testing.assert_allclose(carried, np.concatenate([v @ F, V[3:] @ F]), atol=1e-5)
     tell_kernel(T, part, tool, after, tool, said[: learned.TOLD])
     np.testing.assert_allclose(seen[learned.CARRIED : learned.CARRIED + 3], said[:3], atol=1e-6)
 
@@ -91,7 +99,7 @@ def test_what_nothing_can_touch_stays_exactly() -> None:
     for p, start, free in cases:
         T[:3, 3] = p
         part, tool = start.copy(), np.array([0.05, 0.0])
-        see_kernel(T, T, part, HALF, HAND, tool, 0.05, 0.05, 0.04, seen)
+        see_kernel(T, T, np.zeros(6), part, HALF, HAND, tool, 0.05, 0.05, 0.04, seen)
         assert happen_kernel(T, seen, OPENING, 0.04, said, part, tool) is free, p
         assert np.array_equal(part, start) is not free, p
 
@@ -101,7 +109,7 @@ def test_what_nothing_can_touch_stays_exactly() -> None:
 def test_a_clearance_is_what_a_part_has_to_give_way(seed: int, cylinder: bool) -> None:
     """Moved out along the direction by what it is in, or in by what it is out: it just touches."""
     rng = np.random.default_rng(seed)
-    T, part, half = pose(rng, 0.5), body(rng, np.zeros(3)), np.append(HALF[:3], float(cylinder))
+    T, part, half = pose(rng, 0.5), body(rng, np.zeros(3)), np.array([*HALF[:3], float(cylinder)])
     p, R, out = T[:3, 3] + rng.normal(size=3) * 0.04, np.empty((3, 3)), np.empty(4)
     learned.matrix_from_quat_kernel(part[3:7], R)
     clearance_kernel(T, 0.0, 0.0, HAND[0], p, R, half, out)

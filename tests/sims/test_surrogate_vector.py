@@ -92,6 +92,27 @@ def test_what_a_cell_shows_depends_on_its_seed_alone(planted):
     many.close()
 
 
+def test_an_episode_begins_with_nothing_of_the_one_before(planted):
+    """The hand leaves the workspace with the part in it; the next part lies far from the hand, and stays."""
+    many = SurrogateVecEnv(1, bundle=planted)
+    obs, _ = many.reset(seed=3)
+    low, high = np.array(many.sealed.contract.action.low), np.array(many.sealed.contract.action.high)
+    held = 0
+    for _ in range(220):
+        chunks = many.task.expert(obs)
+        held += bool(many._cells.free[0])
+        chunks[:, :, :2] = 0.015 if held > 10 else chunks[:, :, :2]
+        obs, _, over, late, _ = many.step(((2.0 * chunks - low - high) / (high - low)).astype(np.float32))
+        if over[0] or late[0]:
+            break
+    assert held > 10
+    start = many._cells.part.copy()
+    for _ in range(3):
+        many.step(np.zeros((1, 3, 7), np.float32))
+    np.testing.assert_array_equal(many._cells.part, start)
+    many.close()
+
+
 def test_a_cell_beyond_what_was_trained_on_is_cut_off(tmp_path):
     many = SurrogateVecEnv(2, bundle=planted_jaw.write(tmp_path / "planted-v1", beyond=0.6))
     obs, _ = many.reset(seed=0)

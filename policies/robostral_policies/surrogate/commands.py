@@ -110,13 +110,16 @@ def evaluate(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "evaluation.json").write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2))
     for row in found.open_loop:
-        if row.arm == "all":
+        if row.arm == "all" or ("," in row.arm and row.pilot == "all"):
             off = f"{row.mm[0]:6.2f} mm, p95 {row.mm[1]:6.2f} mm; {row.deg[0]:5.2f} deg, p95 {row.deg[1]:5.2f} deg"
-            print(f"{row.pilot:9} {row.what:9} {row.steps:2} steps {row.n:5} windows: {off}; {row.refused} refused")
+            who = row.pilot if row.arm == "all" else row.arm
+            print(f"{who:9} {row.what:9} {row.steps:2} steps {row.n:5} windows: {off}; {row.refused} refused")
     for beside in found.success:
         print(
             f"{beside.pilot:22} {beside.arm:7} surrogate {beside.surrogate.rate:.3f}, engine {beside.engine.rate:.3f}"
         )
+    for what, share in found.calibration.flagged.items():
+        print(f"flagged {share.rate:6.1%} {what}")
     for bar in found.bars:
         print(f"{'met   ' if bar.met else 'MISSED'} {bar.what}: {bar.found} ({bar.bar})")
     print(f"evaluation: {folder / 'evaluation.json'}")

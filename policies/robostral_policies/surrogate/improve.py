@@ -64,7 +64,10 @@ class Improvement(msgspec.Struct, frozen=True):
         """Say in a sentence whether it pays."""
         mean = sum(run.engine_steps for run in self.runs if run.trained_in != _LEARNED) / (len(self.runs) / 2)
         if self.surrogate_steps is None:
-            return f"a training in the engine takes {mean:,.0f} of its steps, one in the surrogate none"
+            return (
+                f"a training in the engine takes {mean:,.0f} of its steps, one in the surrogate none; how many making"
+                " that one took stands in its card"
+            )
         once = f"the surrogate took {self.surrogate_steps:,} engine steps once, a training in the engine {mean:,.0f}"
         when = f"a third of the engine steps from {self.pays_from} trainings on" if self.pays_from else "never pays"
         return f"{once}: {'for one policy it does not pay, ' if self.surrogate_steps > mean / 3 else ''}{when}"

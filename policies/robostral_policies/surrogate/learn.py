@@ -1,6 +1,8 @@
 """The fit of an ensemble to what was watched."""
 
 from collections.abc import Callable
+from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +24,14 @@ _SCALE = np.array([0.005] * 3 + [0.05] * 3 + [0.2] * 3 + [2.0] * 3 + [0.005, 0.1
 """What counts as one of each column that is told."""
 _WEIGHT = np.array([3.0] * 3 + [2.0] * 3 + [1.0] * 8, np.float32)
 """Where it is weighs more than how fast it moves there."""
+_ARROW, _TURN, _FLAT, _PLAIN = "arrow", "turn", "flat", "plain"
+_KINDS = {
+    "part_position": (_ARROW,), "part_axes": (_ARROW, _ARROW), "part_velocities": (_ARROW, _TURN),
+    "carried_motion": (_ARROW, _TURN), "carried_velocities": (_ARROW, _TURN),
+    "tilt": (_FLAT,), **dict.fromkeys(BOXES, (_PLAIN, _ARROW)),
+}  # fmt: skip
+"""What a mirror does to the fields of what is seen; it leaves others as they are."""
+_TOLD = (_ARROW, _TURN, _ARROW, _TURN, _PLAIN, _PLAIN)
 
 
 def touched(contract: Contract, watched: Watched) -> NDArray[np.bool_]:
@@ -33,8 +43,39 @@ def touched(contract: Contract, watched: Watched) -> NDArray[np.bool_]:
     return found
 
 
+class Mirror(NamedTuple):
+    """One image of a step: which column of what is seen comes where, and its sign; signs of what is told."""
+
+    order: NDArray[np.int64]
+    seen: NDArray[np.float32]
+    told: NDArray[np.float32]
+
+
+def mirrors(contract: Contract) -> list[Mirror]:
+    """Return the images of a step that are steps as well, itself first.
+
+    A jaw is its own image in the plane between its fingers and in the one across, a part's axes may point either way:
+    what happens to the image is the image of what happens.
+    """
+    at, images = columns(contract), []
+    for x, y, u, v in product((1.0, -1.0), repeat=4):
+        signs = {_ARROW: (x, y, 1.0), _TURN: (y, x, x * y), _FLAT: (x, y), _PLAIN: (1.0,)}
+        seen = np.ones(contract.obs_size, np.float32)
+        for name, kinds in _KINDS.items():
+            row = np.concatenate([signs[kind] for kind in kinds])
+            seen[at[name] : at[name] + len(row)] = row
+        axes, order = at["part_axes"], np.arange(contract.obs_size)
+        seen[axes : axes + 3] *= u
+        seen[axes + 3 : axes + 6] *= v
+        if y < 0.0:
+            one, other = (np.arange(at[name], at[name] + 4) for name in BOXES[:2])
+            order[one], order[other] = other, one
+        images.append(Mirror(order, seen, np.concatenate([signs[kind] for kind in _TOLD]).astype(np.float32)))
+    return images
+
+
 def fit(config: SurrogateConfig, contract: Contract, watched: Watched, advance: Callable[[int], None]) -> Ensemble:
-    """Fit an ensemble to what was watched; each member draws its own batches.
+    """Fit an ensemble to what was watched and its images; each member draws its own batches.
 
     Args:
         config: The recipe.
@@ -47,7 +88,10 @@ def fit(config: SurrogateConfig, contract: Contract, watched: Watched, advance: 
     """
     rows = touched(contract, watched) & (np.abs(watched.told[:, :MOTION]).max(1) < _JUMP_M)
     seen, told = watched.seen[rows], watched.told[rows]
-    ensemble = Ensemble(config, contract, seen, told)
+    images = mirrors(contract)
+    spread = np.concatenate([seen[i :: len(images), image.order] * image.seen for i, image in enumerate(images)])
+    ensemble = Ensemble(config, contract, spread, told)
+    turns = [tuple(map(torch.from_numpy, image)) for image in images]
     inputs, targets = torch.from_numpy(seen), torch.from_numpy(told)
     weights = torch.from_numpy(_WEIGHT / (_SCALE * config.floor))
     for index, network in enumerate(ensemble.members):
@@ -56,9 +100,11 @@ def fit(config: SurrogateConfig, contract: Contract, watched: Watched, advance: 
         rate = torch.optim.lr_scheduler.OneCycleLR(
             optimiser, config.learning_rate, total_steps=config.steps + 1, pct_start=0.1
         )
-        for _ in range(config.steps):
+        for step in range(config.steps):
             batch = torch.randint(len(inputs), (config.batch,), generator=draw)
-            error = (ensemble.member(index, inputs[batch]) - targets[batch]) * weights
+            order, ours, theirs = turns[step % len(turns)]
+            said = ensemble.member(index, inputs[batch][:, order] * ours)
+            error = (said - targets[batch] * theirs) * weights
             loss = nn.functional.huber_loss(error, torch.zeros_like(error))
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]

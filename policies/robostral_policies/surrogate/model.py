@@ -23,6 +23,10 @@ _WIDEST = 5.0
 """What is further from the middle than so many standard deviations looks no further to the networks."""
 _FLOOR_M = 2e-5
 """Added to the spread of the members before it is scaled [m]: they may agree on what is not quite so."""
+STATED = ("heights", "tilt", "part_half", "part_round", "friction", "friction_jaw", "part_mass")
+_STATED_SHARE = 0.1
+"""What a cell states, or a pilot decides, is outside by 1 where it leaves the range by this share of it; what happens,
+where it leaves it by the whole range."""
 _EDGE = 1e-4
 """Share of the rows, at either end of a column, that do not widen what counts as trained on."""
 
@@ -31,6 +35,14 @@ def columns(contract: Contract) -> dict[str, int]:
     """Return where each field of what is seen begins, by name."""
     starts = np.cumsum([0, *(field.size for field in contract.obs)])
     return {field.name: int(start) for field, start in zip(contract.obs, starts, strict=False)}
+
+
+def tolerance(contract: Contract) -> NDArray[np.float32]:
+    """Return by which share of its range each column may leave it until it is outside by 1, shape (k,)."""
+    shares = np.ones(contract.obs_size, np.float32)
+    for field, at in zip(contract.obs, columns(contract).values(), strict=True):
+        shares[at : at + field.size] = _STATED_SHARE if field.name in STATED else 1.0
+    return shares
 
 
 def simple(contract: Contract, told: int) -> NDArray[np.float32]:
@@ -61,7 +73,8 @@ class Ensemble(nn.Module):
     mean: Tensor
     scale: Tensor
     low: Tensor
-    width: Tensor
+    high: Tensor
+    per_range: Tensor
     size: Tensor
     bound: Tensor
     quiet: Tensor
@@ -81,7 +94,8 @@ class Ensemble(nn.Module):
         self._keep("mean", seen.mean(0))
         self._keep("scale", 1.0 / np.where(spread > 1e-6, spread, 1.0))
         self._keep("low", low)
-        self._keep("width", np.maximum(high - low, 1e-3))
+        self._keep("high", high)
+        self._keep("per_range", 1.0 / (np.maximum(high - low, 1e-3) * tolerance(contract)))
         self._keep("size", np.maximum(told.std(0), 1e-6))
         self._keep("bound", np.array(contract.action.high))
         self._keep("simple", simple(contract, told.shape[1]))
@@ -115,8 +129,7 @@ class Ensemble(nn.Module):
         mean = answers.mean(0)
         off = (answers - mean)[:, :, :MOTION]
         spread = off.square().sum(2).mean(0).sqrt()
-        place = (seen - self.low) / self.width
-        outside = (torch.relu(place - 1.0) + torch.relu(-place)).sum(1)
+        outside = ((torch.relu(seen - self.high) + torch.relu(self.low - seen)) * self.per_range).sum(1)
         flat = torch.cat([mean, ((spread + _FLOOR_M) * self.stretch)[:, None], outside[:, None]], 1)
         return torch.minimum(torch.maximum(flat, -self.bound), self.bound)
 
@@ -165,8 +178,8 @@ def to_onnx(ensemble: Ensemble) -> bytes:
         squares.append(g.add("ReduceSum", g.add("Mul", off, off), torch.tensor([1]), keepdims=1))
     spread = g.add("Sqrt", g.add("Mul", _sum(g, squares), share))
     interval = g.add("Mul", g.add("Add", spread, torch.tensor(_FLOOR_M)), ensemble.stretch)
-    place = g.add("Div", g.add("Sub", "obs", ensemble.low), ensemble.width)
-    beyond = g.add("Add", g.add("Relu", g.add("Sub", place, torch.tensor(1.0))), g.add("Relu", g.add("Neg", place)))
+    above, below = g.add("Sub", "obs", ensemble.high), g.add("Sub", ensemble.low, "obs")
+    beyond = g.add("Mul", g.add("Add", g.add("Relu", above), g.add("Relu", below)), ensemble.per_range)
     outside = g.add("ReduceSum", beyond, torch.tensor([1]), keepdims=1)
     flat = g.add("Concat", mean, interval, outside, axis=1)
     flat = g.add("Min", g.add("Max", flat, -ensemble.bound), ensemble.bound)

@@ -10,13 +10,13 @@ from robostral.bundle import OnnxPolicy
 from robostral.contract import Sealed, check_same
 from robostral.errors import ConfigError
 from robostral.jit import kernel
-from robostral.kinematics.fk import tcp_kernel
+from robostral.kinematics.jacobian import fk_jacobian_kernel
 from robostral_sims.actuator import Actuators
 from robostral_sims.engines import BeyondTraining, EngineError, WorldState
 from robostral_sims.learned import OUTSIDE, SAID, SEEN, free_gap_kernel, happen_kernel, may_move_kernel, see_kernel
 from robostral_sims.scene import Jaw, Scene, load_mounted
 from robostral_sims.solids import transform
-from robostral_sims.watch import contract_of, hand, jaw_of, part_size
+from robostral_sims.watch import contract_of, hand, jaw_of, part_of
 
 FloatArray = NDArray[np.float64]
 
@@ -68,8 +68,7 @@ def check_known(scene: Scene) -> None:
     if unknown:
         raise ConfigError(f"engine 'surrogate' has not learned {', '.join(unknown)}; use pybullet or mujoco here")
     if scene.parts:
-        jaw_of(scene)
-        part_size(scene)
+        part_of(scene)
 
 
 class SurrogateWorld:
@@ -100,7 +99,8 @@ class SurrogateWorld:
             check_same(ours, self._policy.sealed, "the cell's jaw", f"bundle '{bundle}'")
         self._arm, self._scene = load_mounted(scene.arms[0]), scene
         self._seen, self._said = np.empty((1, SEEN), np.float32), np.empty(SAID, np.float32)
-        self._T, self._T_after = np.eye(4), np.eye(4)
+        self._T, self._T_after, self._V = np.eye(4), np.eye(4), np.zeros(6)
+        self._J = np.empty((6, self.n))
         self.reset(WorldState.at_rest(scene, self._arm.home), scene)
 
     @property
@@ -127,10 +127,10 @@ class SurrogateWorld:
         if isinstance(tool, Jaw):
             self._gap_speed = 2.0 * tool.speed
         self._gap_free, self._ticks = float(self._tool[0]), 0
-        self._parts, self._size = state.parts.copy(), np.zeros(4)
+        self._parts, self._size = state.parts.copy(), np.zeros(8)
         if scene.parts:
             jaw = jaw_of(scene)
-            self._size = part_size(scene)
+            self._size = part_of(scene)
             self._opening, self._hand = jaw.opening, hand(jaw)
         self._look(self._T)
 
@@ -142,7 +142,7 @@ class SurrogateWorld:
 
     @property
     def part(self) -> FloatArray:
-        """Half lengths of the part [m], and 1 for a cylinder, shape (4,); zeros without a part."""
+        """What is known of the part, as `robostral_sims.watch.part_of` returns it, shape (8,); zeros without a part."""
         return self._size
 
     def run(self, q_c: FloatArray) -> None:
@@ -168,8 +168,8 @@ class SurrogateWorld:
             return
         self._look(self._T_after)
         part, tool, said = self._parts[0], self._tool, self._said
-        arguments = self._T, self._T_after, part, self._size, self._hand, tool, self._gap_c, self._gap_free, STEP_S
-        see_kernel(*arguments, self._seen[0])
+        known = self._T, self._T_after, self._V, part, self._size, self._hand
+        see_kernel(*known, tool, self._gap_c, self._gap_free, STEP_S, self._seen[0])
         if may_move_kernel(part, self._seen[0]):
             said[:] = self._policy.infer(self._seen)[0, 0]
         free = happen_kernel(self._T, self._seen[0], self._opening, STEP_S, said, part, tool)
@@ -231,8 +231,10 @@ class SurrogateWorld:
         """Do nothing: what a World holds here is memory alone."""
 
     def _look(self, T_world_tcp: FloatArray) -> None:
-        tcp_kernel(self._arm.chain.model, self._q, T_world_tcp)
+        """Fill where the tcp is, shape (4, 4), and note its twist in `world`."""
+        fk_jacobian_kernel(self._arm.chain.model, self._q, T_world_tcp, self._J)
         T_world_tcp[:] = self._T_world_base @ T_world_tcp
+        self._V.reshape(2, 3)[:] = (self._J @ self._dq).reshape(2, 3) @ self._T_world_base[:3, :3].T
 
 
 @lru_cache(maxsize=4)
