@@ -70,12 +70,15 @@ class Plant:
             return PlantStatus.NO_DATA
         if self._feels and not np.isfinite(fresh.wrench).all():
             return PlantStatus.NO_DATA
-        if self.observer is not None and not np.isfinite(fresh.tau).all():
+        knows_torques = np.isfinite(fresh.tau).all()
+        if self.observer is not None and not knows_torques:
             return PlantStatus.NO_DATA
         self._frozen = self._frozen + 1 if fresh.t_ns == state.t_ns else 0
         if self._frozen > self._frozen_limit:
             return PlantStatus.NO_DATA
-        state.q[:], state.dq[:], state.tau[:], state.t_ns = fresh.q, fresh.dq, fresh.tau, fresh.t_ns
+        state.q[:], state.dq[:], state.t_ns = fresh.q, fresh.dq, fresh.t_ns
+        if knows_torques:
+            state.tau[:] = fresh.tau
         if self._feels:
             state.wrench[:] = fresh.wrench
         if self.observer is not None and self._driven:

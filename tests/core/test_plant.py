@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from servo_cell import ARM, ExactPlant, Servo, armed, far_goal, violations
 
-from robostral.driver import PlantStatus
+from robostral.driver import DriverState, PlantStatus
 from robostral.runtime.ladder import Cause, Mode
 from robostral.runtime.lockstep import LockStep
 from robostral.runtime.records import Answer
@@ -69,6 +69,21 @@ def test_a_measurement_that_is_no_number_is_none(bad: float) -> None:
     assert np.isfinite(cell.rows["q"]).all()
     assert violations(cell.rows) == 0
     assert cell.ask("rearm") == Answer.PLANT
+
+
+def test_measured_torques_are_logged_and_unknown_ones_are_not() -> None:
+    cell, plant = armed()
+    read, torque = plant.read, [3.0]
+
+    def feel(state: DriverState) -> int:
+        state.tau[:] = torque[0]
+        return read(state)
+
+    plant.read = feel  # type: ignore[method-assign]
+    assert (cell.tick(2)["tau"] == 3.0).all()
+    torque[0] = np.nan
+    assert (cell.tick(2)["tau"] == 3.0).all()
+    assert cell.mode == Mode.IDLE
 
 
 def test_a_moving_arm_is_not_armed() -> None:
