@@ -14,7 +14,7 @@ from robostral_sims.engines import World, WorldState, engine_names, load_engine
 from robostral_sims.randomize import draw
 from robostral_sims.scene import ArmMount, ForceTorque, Scene, load_mounted, load_scene
 from robostral_sims.sensor import FORCES, Wrist
-from robostral_sims.tasks import Truth, Verdict, load_task
+from robostral_sims.tasks import Task, Truth, load_task
 
 DEAD_MAN_PERIODS = 20
 """A torque holds for one period, and then for as many more; after that the plant's own servos hold the arm where it is.
@@ -38,11 +38,13 @@ class SimDriver:
         realtime: Whether the plant follows the monotonic clock.
         engine: Engine's name.
         task: Task whose episode the cell is, by its name: PegInsert puts a hole there, its plant drawn from `seed`; its
-            cell is `<arm>-<task>` by default. None is the cell as its preset has it.
+            cell is `<arm>-<task>` by default. As it begins: belts stand, and what is told does not change. None is the
+            cell as its preset has it.
         seed: Of that episode.
 
     Attributes:
         mounted: The arm with the tool that the cell gives it.
+        task: The task, in the state of this episode; None for none.
         told: What the task would tell a policy from outside, as the contract's external vector has it.
 
     Raises:
@@ -70,7 +72,7 @@ class SimDriver:
             raise DriverError(f"cell '{cell}' holds {[m.model for m in self._scene.arms]}, not one '{arm}'")
         self._make = load_engine(engine)
         self.mounted = load_mounted(self._scene.arms[0])
-        self._task = load_task(task)(self.mounted, self._scene) if task else None
+        self.task: Task | None = load_task(task)(self.mounted, self._scene) if task else None
         self._seed, self.told = seed, np.zeros(0)
         mount = self._scene.arms[0]
         self._wrist = Wrist.of(mount, self.mounted.chain, 1.0 / rate_hz) if mount.sensor else None
@@ -99,9 +101,9 @@ class SimDriver:
     def connect(self, q: NDArray[np.float64] | None = None) -> None:
         """Build the world, the arm at rest at `q` [rad], shape (n,); by default at home, or where the task begins."""
         rng, home, scene = np.random.default_rng(self._seed), self._home, self._scene
-        if self._task is not None:
-            plant = draw(self._task.ranges, rng)
-            episode = self._task.start(rng, plant)
+        if self.task is not None:
+            plant = draw(self.task.ranges, rng)
+            episode = self.task.start(rng, plant)
             home, self.told, scene = episode.q, episode.external, episode.scene or plant.apply(scene)
         start = np.array(home if q is None else q, dtype=np.float64)
         if self._world is None:
@@ -118,19 +120,18 @@ class SimDriver:
         Raises:
             DriverError: Not connected.
         """
-        if self._world is None:
-            raise DriverError("the simulated plant is not connected; call connect() first")
+        world = self._connected()
         for _ in range(periods):
             self._silent += 1
             if self._torques and self._silent > 1 + DEAD_MAN_PERIODS:
-                self._hold(self._world)
+                self._hold(world)
             if self._torques:
-                self._world.run_torque(self._tau_c)
+                world.run_torque(self._tau_c)
             else:
-                self._world.run(self._q_c)
+                world.run(self._q_c)
             if self._wrist is not None:
-                self._world.read(self._q, self._dq, self._tau)
-                self._world.read_wrenches(self._wrenches)
+                world.read(self._q, self._dq, self._tau)
+                world.read_wrenches(self._wrenches)
                 self._wrist.step(self._q, self._wrenches[0], self._wrist.noise(1)[0])
         self._ticks += periods
 
@@ -189,25 +190,25 @@ class SimDriver:
             self._world.close()
             self._world = None
 
-    def judge(self) -> Verdict:
-        """Say what the task makes of the cell now: done or not, and its figures.
+    def truth(self) -> Truth:
+        """Return what really is in the cell now, as the judge of a task asks for it; no policy sees it.
 
         Raises:
-            DriverError: The cell is no task's, or not connected.
+            DriverError: Not connected.
         """
-        if self._task is None or self._world is None:
-            raise DriverError("only a connected plant with a task has something to judge")
+        world = self._connected()
+        q, dq, tau = np.zeros((3, world.n))
         parts, tools = np.zeros((len(self._scene.parts), 13)), np.zeros((1, 2))
-        self._world.read(self._q, self._dq, self._tau)
-        self._world.read_parts(parts)
-        self._world.read_tools(tools)
-        time_s = np.array([self._ticks * self._period_ns * 1e-9])
-        force = self._wrist.force if self._wrist is not None else np.zeros(FORCES)
-        truth = Truth(self._q, self._dq, parts, tools, time_s, force)
-        action = self._task.contract.action
-        nothing = np.zeros((action.horizon, len(action.low)), np.float32)
-        obs = np.zeros(self._task.contract.obs_size, np.float32)
-        return self._task.judge(obs, nothing, truth=truth, stopped=self._status != PlantStatus.OK)
+        world.read(q, dq, tau)
+        world.read_parts(parts)
+        world.read_tools(tools)
+        force = self._wrist.force.copy() if self._wrist is not None else np.zeros(FORCES)
+        return Truth(q, dq, parts, tools, np.array([self._ticks * self._period_ns * 1e-9]), force)
+
+    def _connected(self) -> World:
+        if self._world is None:
+            raise DriverError("the simulated plant is not connected; call connect() first")
+        return self._world
 
     def _hold(self, world: World) -> None:
         """Hold the arm where it is, if torques did: their place is taken by the servos."""

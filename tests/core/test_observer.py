@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from servo_cell import ARM, ExactPlant, N, Servo, far_goal, make_contract, near_goal, tcp, violations
+from servo_cell import ARM, ExactPlant, N, Servo, far_goal, make_contract, near_goal, violations
 from test_law import CONTRACT, DT, TorquePlant, torque_violations
 
 from robostral.arm import load_arm
@@ -130,4 +130,3 @@ def test_the_tool_stays_and_so_do_the_limits():
     mounted = identified().mounted(tooled)
     np.testing.assert_allclose(mounted.chain.T_flange_tcp, T, atol=1e-9)
     assert mounted.limits is tooled.limits
-    assert tcp(ARM.home).shape == (7,)

@@ -112,19 +112,29 @@ def test_the_shipped_policy_of_feel_and_torques_inserts_its_peg_in_the_loop(lock
     cell.tick()
     assert cell.ask("rearm") == Answer.DONE
     assert cell.ask("goal", *plant.told) == Answer.DONE
-    cell.run_until(lambda status: plant.judge().success or status.mode != "RUN", limit_s=15.0)
-    assert plant.judge().success
+    unseen = np.zeros(18, np.float32), np.zeros((2, 6), np.float32)  # the task judges by the truth alone
+
+    def inserted():
+        return plant.task.judge(*unseen, truth=plant.truth(), stopped=False).success
+
+    assert not inserted()
+    cell.run_until(lambda status: inserted() or status.mode != "RUN", limit_s=15.0)
+    assert inserted()
     written, limits = cell.rows[cell.rows["written"] == 1], arm.limits.array
     found = count_violations(written["q_c"], 0.002, limits) | count_torque_violations(written["tau_c"], 0.002, limits)
     assert {name: finding["violations"] for name, finding in found.items()} == dict.fromkeys(found, 0)
     assert np.linalg.norm(written["wrench"][:, :3], axis=1).max() > 2.0, "it has felt the surface"
 
 
-def test_only_a_cell_with_a_task_has_something_to_judge(driver):
-    driver.connect()
+def test_the_truth_is_the_plants_own(driver):
+    assert driver.task is None
     assert driver.info.senses == ("tau",)
-    with pytest.raises(DriverError, match="task"):
-        driver.judge()
+    with pytest.raises(DriverError, match="connect"):
+        driver.truth()
+    driver.connect()
+    driver.advance(10)
+    np.testing.assert_allclose(driver.truth().q, load_arm("ur5e").home, atol=1e-4)
+    assert driver.truth().time_s[0] == pytest.approx(0.02)
 
 
 def test_an_engine_that_knows_no_torques_says_so():
